@@ -1,0 +1,163 @@
+package steer
+
+import "net/netip"
+
+// Query is one lookup as the decision sees it.
+type Query struct {
+	Client  netip.Prefix // who asks: the resolver's address, or the subnet that it asks for
+	Region  int          // where the client is, as Regions numbers it; 0 is nowhere
+	Family  Family       // what the client can use
+	Answers int          // at most so many servers; 0 is as the service says
+	Chance  uint64       // from Learned.Chance, or from an earlier pick to replay it
+}
+
+// Pick is the outcome of one decision: the servers to answer with, in order, and why these.
+type Pick struct {
+	N        int               // how many servers
+	Servers  [MaxAnswers]int32 // indexes into the farm
+	TTL      uint32            // seconds
+	Rung     Rung              // how far down the ladder it went
+	Tier     int               // which tier of the client's view
+	Fallback string            // on rung Fallback, the name to answer with
+	Chance   uint64            // what the pick was drawn with
+	Personal bool              // whether another client would have been given others at the same chance
+}
+
+// Decide chooses the servers for a query. It is pure: the same farm and query give the same pick. It takes no lock,
+// allocates nothing, and costs O(answers x log servers), under Sticky O(servers).
+//
+// A and AAAA of one client get the same servers: both are drawn, with the same chance, from all the servers, and those
+// that lack the family asked for are left out of what was drawn; only if none is left does drawing go on.
+func Decide(f *Farm, q *Query) Pick {
+	v := f.views[0]
+	if q.Region < len(f.views) {
+		v = f.views[q.Region]
+	}
+	p := Pick{Rung: v.rung, TTL: f.ttl(v.rung), Chance: q.Chance}
+	switch {
+	case v.rung == Fallback:
+		p.Fallback = f.Service.Fallback[q.Chance%uint64(len(f.Service.Fallback))]
+	case v.rung == Nothing:
+	case f.Service.Policy == Sticky:
+		f.stick(v, q, &p)
+	default:
+		f.draw(v, q, &p)
+	}
+	return p
+}
+
+// ttl is short while the farm is changing, so that clients follow soon, and long while it is not.
+func (f *Farm) ttl(r Rung) uint32 {
+	if f.Busy || r != Normal {
+		return f.Service.TTL
+	}
+	return f.Service.MaxTTL
+}
+
+// fraction maps a turn to [0, 1) so that any run of turns covers it evenly: the additive recurrence of the golden
+// ratio, whose discrepancy is the least of all (Niederreiter 1992, section 3.1).
+func fraction(turn uint64) float64 {
+	const golden = 0x9E3779B97F4A7C15
+	return float64(turn*golden>>11) / (1 << 53)
+}
+
+// draw takes the tier at the turn's fraction, and in it k servers at equal steps of the running sums (systematic
+// sampling: each server is given in proportion to its weight, and none twice, while no weight is above 1/k).
+func (f *Farm) draw(v *view, q *Query, p *Pick) {
+	u := fraction(q.Chance)
+	lo := 0.0
+	for p.Tier < len(v.tiers)-1 && u >= v.tiers[p.Tier].upto {
+		lo = v.tiers[p.Tier].upto
+		p.Tier++
+	}
+	t := &v.tiers[p.Tier]
+	u = (u - lo) / (t.upto - lo)
+	k := f.answers(t, q)
+	for i := range k {
+		f.take(t, t.position(u, i, k, q.Chance), q.Family, p)
+	}
+	if p.N == 0 {
+		f.takeAny(v, q, p)
+	}
+}
+
+// position returns where in the tier the i-th of k draws falls.
+func (t *tier) position(u float64, i, k int, turn uint64) int {
+	n := len(t.servers)
+	if t.equal {
+		return int((turn + uint64(i)) % uint64(n))
+	}
+	x := u + float64(i)/float64(k)
+	if x >= 1 {
+		x--
+	}
+	return t.at(x)
+}
+
+// answers is how many servers an answer of the tier carries. As many as stay in proportion is the rule; Headroom gives
+// two at least, so that a client has another when its server dies before the answer does.
+func (f *Farm) answers(t *tier, q *Query) int {
+	k := t.answers
+	switch {
+	case q.Answers > 0:
+		k = q.Answers
+	case f.Service.Answers > 0:
+		k = f.Service.Answers
+	case f.Service.Policy == Headroom:
+		k = max(k, 2)
+	case f.Service.Policy == First:
+		k = 1
+	}
+	return min(k, MaxAnswers, len(t.servers))
+}
+
+// take adds the server at a position of the tier to the pick; if it is there already, the next that is not. A server
+// of another family takes its turn and is left out.
+func (f *Farm) take(t *tier, at int, family Family, p *Pick) {
+	n := len(t.servers)
+	for range n {
+		s := t.servers[at]
+		if !p.has(s) {
+			if f.State[s].Family&family != 0 {
+				p.add(s)
+			}
+			return
+		}
+		at = (at + 1) % n
+	}
+}
+
+// takeAny goes on, from where the turn fell, to the first server of the family, in this tier, then in the others.
+func (f *Farm) takeAny(v *view, q *Query, p *Pick) {
+	if f.families&q.Family == 0 {
+		return
+	}
+	first := p.Tier
+	for i := range v.tiers {
+		p.Tier = (first + i) % len(v.tiers)
+		t := &v.tiers[p.Tier]
+		n := uint64(len(t.servers))
+		for j := range n {
+			s := t.servers[(q.Chance+j)%n]
+			if f.State[s].Family&q.Family != 0 {
+				p.add(s)
+				return
+			}
+		}
+	}
+	p.Tier = first
+}
+
+func (p *Pick) add(s int32) {
+	p.Servers[p.N] = s
+	p.N++
+}
+
+func (p *Pick) has(s int32) bool {
+	for i := range p.N {
+		if p.Servers[i] == s {
+			return true
+		}
+	}
+	return false
+}

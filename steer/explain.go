@@ -1,0 +1,51 @@
+package steer
+
+// Candidate is one server as an explanation shows it.
+type Candidate struct {
+	Server *Server
+	State  State
+	Tier   int     // in the client's view; -1 for a server that takes no part
+	Share  float64 // the part of the client region's answers that it is drawn first in; under Sticky, of the clients
+	Rank   int     // its place in the pick, from 1; 0 if it was not picked
+}
+
+// Explanation is a pick with everything that led to it.
+type Explanation struct {
+	Pick       Pick
+	Policy     Policy
+	Region     string
+	Candidates []Candidate // every server of the farm, in its order
+}
+
+// Explain makes the decision for a query and says why. The pick is the one that Decide makes.
+func Explain(f *Farm, r *Regions, q *Query) Explanation {
+	e := Explanation{Pick: Decide(f, q), Policy: f.Service.Policy, Candidates: make([]Candidate, len(f.Servers))}
+	if q.Region > 0 && q.Region <= r.Len() {
+		e.Region = r.Name(q.Region)
+	}
+	for i, s := range f.Servers {
+		e.Candidates[i] = Candidate{Server: s, State: f.State[i], Tier: -1}
+	}
+	v := f.views[0]
+	if q.Region < len(f.views) {
+		v = f.views[q.Region]
+	}
+	v.explain(e.Candidates)
+	for i := range e.Pick.N {
+		e.Candidates[e.Pick.Servers[i]].Rank = i + 1
+	}
+	return e
+}
+
+func (v *view) explain(candidates []Candidate) {
+	lo := 0.0
+	for i, t := range v.tiers {
+		before := 0.0
+		for j, s := range t.servers {
+			candidates[s].Tier = i
+			candidates[s].Share = (t.upto - lo) * (t.cum[j] - before)
+			before = t.cum[j]
+		}
+		lo = t.upto
+	}
+}

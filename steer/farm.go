@@ -1,0 +1,406 @@
+package steer
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+)
+
+// Member is one server of a service with all that is known of it now, as [Build] takes it. Times are milliseconds on
+// the clock of Input.Now.
+type Member struct {
+	Server   *Server
+	Admin    Admin
+	Report   Report   // the last one; NoReport when there is none
+	Reported bool     // whether anybody ever reported on it; a server nobody reports on is taken to live
+	LeaseEnd int64    // when the last report stops standing for the server's life; if Reported
+	Joined   int64    // when it came (back) into service and started slowly; 0 is long ago
+	Measured Measured // its measured capacity
+}
+
+// Gate says why a server takes no part in normal answers. A closed gate is a reason, not a verdict: the ladder of
+// [Decide] opens gates again, in order, when nothing else is left.
+type Gate uint8
+
+// The gates, in the order in which they are tried.
+const (
+	Open    Gate = iota
+	InMaint      // an operator took it out
+	IsDown       // it, or those that probe it, say that it does not serve
+	Silent       // its last report is older than its lease
+	Drained      // an operator drained it, and the drain is over
+	Full         // at or above its hard limit of utilisation
+)
+
+var gateNames = [...]string{"open", "maint", "down", "silent", "drained", "full"}
+
+func (g Gate) String() string { return gateNames[g] }
+
+// State is what a generation of a farm holds of one server.
+type State struct {
+	Gate     Gate
+	Family   Family  // the families it has addresses in
+	Util     float64 // utilisation; the mean of the known ones when unknown
+	Known    bool    // whether Util was reported
+	Capacity float64 // requests a second, measured, or declared, or the mean; relative when none is known
+	Ramp     float64 // 0 to 1: slow start and drain
+	Admit    float64 // 0 to 1: what the limits let in
+	Weight   float64 // relative share under the service's policy, before tiers
+}
+
+// Family is a set of address families.
+type Family uint8
+
+// The families. Named is a server whose address is a name.
+const (
+	V4    Family = 1 << iota
+	V6           //
+	Named        //
+)
+
+// AnyFamily is every family.
+const AnyFamily = V4 | V6 | Named
+
+// FamilyOf returns the family of an address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Unmap().Is4() {
+		return V4
+	}
+	return V6
+}
+
+// Input is what a farm is built from.
+type Input struct {
+	Service Service // zero fields are filled in from Defaults
+	Members []Member
+	Regions *Regions // may be nil
+	Now     int64    // ms
+	Prev    *Farm    // the generation before, if any: the turns of its answers go on
+	Seed    uint64   // where the turns start, if there is no Prev; replicas should differ
+	Indexed bool     // whether ByAddress will be asked
+}
+
+// Farm is one immutable generation of the servers of a service. Everything that a decision needs and that does not
+// depend on the query is computed when it is built.
+type Farm struct {
+	Service  Service   // every field filled in
+	Servers  []*Server // sorted by priority, then ID
+	State    []State   // one a server
+	MeanUtil float64   // capacity-weighted mean utilisation of the servers that are open; 0 if unknown
+	Busy     bool      // whether its state is about to change: ramps, limits, closed gates
+	Next     int64     // ms; the earliest time at which building it anew gives something else; 0 is never
+
+	views    []*view // one a region, 0 for clients of no region or of one that has no servers here
+	families Family  // of all servers together
+	byID     []int32 // indexes, sorted by ID
+	byAddr   []addrIndex
+	hash     uint64   // of the service's name
+	hashes   []uint64 // of the servers' IDs
+	turn     *atomic.Uint64
+}
+
+type addrIndex struct {
+	addr   netip.Addr
+	server int32
+}
+
+// Build makes a farm. It never fails: members are taken as valid (the store validates what it reads), and a farm
+// without members is legal. It does not keep in.Members, but keeps the servers that they point to. O(n log n).
+func Build(in Input) *Farm {
+	f := &Farm{Service: in.Service.withDefaults()}
+	members := slices.Clone(in.Members)
+	slices.SortFunc(members, func(a, b Member) int {
+		return cmp.Or(cmp.Compare(a.Server.Priority, b.Server.Priority), cmp.Compare(a.Server.ID, b.Server.ID))
+	})
+	f.Servers = make([]*Server, len(members))
+	f.State = make([]State, len(members))
+	for i := range members {
+		f.Servers[i] = members[i].Server
+	}
+	f.identify()
+	f.measure(members)
+	f.gate(members, in.Now)
+	f.weigh()
+	f.buildViews(in.Regions)
+	f.turn = turnOf(in)
+	if in.Indexed {
+		f.indexAddresses()
+	}
+	return f
+}
+
+// identify sets what follows from the names and the addresses alone.
+func (f *Farm) identify() {
+	f.hash = hashString(f.Service.Name)
+	f.hashes = make([]uint64, len(f.Servers))
+	f.byID = make([]int32, len(f.Servers))
+	for i, s := range f.Servers {
+		f.hashes[i] = hashString(s.ID)
+		f.byID[i] = int32(i)
+		f.families |= s.families()
+	}
+	slices.SortFunc(f.byID, func(a, b int32) int { return cmp.Compare(f.Servers[a].ID, f.Servers[b].ID) })
+}
+
+func turnOf(in Input) *atomic.Uint64 {
+	if in.Prev != nil {
+		return in.Prev.turn
+	}
+	t := new(atomic.Uint64)
+	t.Store(in.Seed)
+	return t
+}
+
+func (s Service) withDefaults() Service {
+	d := &Defaults
+	s.Policy = cmp.Or(s.Policy, d.Policy)
+	s.TTL = cmp.Or(s.TTL, d.TTL)
+	s.MaxTTL = max(s.MaxTTL, s.TTL)
+	s.Soft = cmp.Or(s.Soft, d.Soft)
+	s.Hard = cmp.Or(s.Hard, d.Hard)
+	s.SlowStart = cmp.Or(s.SlowStart, d.SlowStart)
+	s.Drain = cmp.Or(s.Drain, d.Drain)
+	return s
+}
+
+// measure fills in families, utilisation and capacity. A server that nobody reports on counts as an average one.
+func (f *Farm) measure(members []Member) {
+	var known, utils float64
+	for i, m := range members {
+		s := &f.State[i]
+		s.Family = m.Server.families()
+		s.Known = m.Reported && m.Report.Utilization >= 0
+		if s.Known {
+			s.Util = m.Report.Utilization
+			known++
+			utils += s.Util
+		}
+	}
+	mean := 0.0
+	if known > 0 {
+		mean = utils / known
+	}
+	for i := range f.State {
+		if !f.State[i].Known {
+			f.State[i].Util = mean
+		}
+	}
+	f.capacities(members)
+}
+
+// capacities takes, server by server, the measured capacity, else the declared one on the scale of the measured, else
+// the declared weight on the scale of what is known.
+func (f *Farm) capacities(members []Member) {
+	var measured, declaredOfMeasured, declared, weightOfDeclared float64
+	for _, m := range members {
+		if m.Server.Capacity <= 0 {
+			continue
+		}
+		declared += m.Server.Capacity
+		weightOfDeclared += m.Server.weight()
+		if m.Measured.Capacity > 0 {
+			measured += m.Measured.Capacity
+			declaredOfMeasured += m.Server.Capacity
+		}
+	}
+	trust := ratioOr(measured, declaredOfMeasured, 1)
+	perWeight := ratioOr(declared*trust, weightOfDeclared, 1)
+	if declared == 0 {
+		perWeight = measuredPerWeight(members)
+	}
+	for i, m := range members {
+		switch {
+		case m.Measured.Capacity > 0:
+			f.State[i].Capacity = m.Measured.Capacity
+		case m.Server.Capacity > 0:
+			f.State[i].Capacity = m.Server.Capacity * trust
+		default:
+			f.State[i].Capacity = m.Server.weight() * perWeight
+		}
+	}
+}
+
+func measuredPerWeight(members []Member) float64 {
+	var measured, weights float64
+	for _, m := range members {
+		if m.Measured.Capacity > 0 {
+			measured += m.Measured.Capacity
+			weights += m.Server.weight()
+		}
+	}
+	return ratioOr(measured, weights, 1)
+}
+
+func ratioOr(num, den, or float64) float64 {
+	if den > 0 && num > 0 {
+		return num / den
+	}
+	return or
+}
+
+// gate decides for each server whether it takes part, and how much of it.
+func (f *Farm) gate(members []Member, now int64) {
+	var util, capacity float64
+	for i, m := range members {
+		s := &f.State[i]
+		soft, hard := f.limits(m.Server)
+		s.Admit = admit(s.Util, soft, hard)
+		s.Ramp = f.ramp(&m, now)
+		s.Gate = gateOf(&m, s, now)
+		f.note(&m, s, soft, now)
+		if s.Gate == Open {
+			util += s.Util * s.Capacity
+			capacity += s.Capacity
+		}
+	}
+	f.MeanUtil = ratioOr(util, capacity, 0)
+}
+
+// gateOf is the truth table of the gates: the first that holds.
+func gateOf(m *Member, s *State, now int64) Gate {
+	switch {
+	case m.Admin.State == Maint:
+		return InMaint
+	case m.Report.Health == Down:
+		return IsDown
+	case m.Reported && now >= m.LeaseEnd:
+		return Silent
+	case m.Admin.State == Drain && s.Ramp == 0:
+		return Drained
+	case s.Admit == 0:
+		return Full
+	}
+	return Open
+}
+
+// limits returns the soft and hard limits of a server. A server's own soft limit may lie above the service's hard one;
+// then there is nothing between them.
+func (f *Farm) limits(s *Server) (soft, hard float64) {
+	soft, hard = cmp.Or(s.Soft, f.Service.Soft), cmp.Or(s.Hard, f.Service.Hard)
+	return min(soft, hard), hard
+}
+
+// admit is 1 up to the soft limit, 0 from the hard one, and falls in a straight line between them.
+func admit(util, soft, hard float64) float64 {
+	switch {
+	case util >= hard:
+		return 0
+	case util <= soft:
+		return 1
+	}
+	return (hard - util) / (hard - soft)
+}
+
+// Least share of a joining server. With nothing at all it would never be seen to serve.
+const minRamp = 0.1
+
+func (f *Farm) ramp(m *Member, now int64) float64 {
+	up := 1.0
+	if m.Joined > 0 && m.Reported {
+		up = clamp(float64(now-m.Joined)/(f.Service.SlowStart*1000), minRamp, 1)
+	}
+	if m.Admin.State != Drain {
+		return up
+	}
+	return up * clamp(1-float64(now-m.Admin.Since)/(f.Service.Drain*1000), 0, 1)
+}
+
+func clamp(x, lo, hi float64) float64 { return min(max(x, lo), hi) }
+
+// rampStep is how often, in ms, a farm with a ramp under way is built anew.
+const rampStep = 1000
+
+// note keeps when this server's state will next change by time alone, and whether it is changing.
+func (f *Farm) note(m *Member, s *State, soft float64, now int64) {
+	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained || s.Util > soft {
+		f.Busy = true
+	}
+	ramping := m.Joined > 0 && m.Reported && now-m.Joined < int64(f.Service.SlowStart*1000) ||
+		m.Admin.State == Drain && s.Ramp > 0
+	if ramping {
+		f.Busy = true
+		f.due(now + rampStep)
+	}
+	if m.Reported && m.LeaseEnd > now {
+		f.due(m.LeaseEnd)
+	}
+}
+
+func (f *Farm) due(at int64) {
+	if f.Next == 0 || at < f.Next {
+		f.Next = at
+	}
+}
+
+// minHeadroom keeps a full server findable, so that it is seen when it empties.
+const minHeadroom = 0.02
+
+// degradedShare is what a degraded server gets of its share.
+const degradedShare = 0.5
+
+// weigh sets each server's relative share under the service's policy.
+func (f *Farm) weigh() {
+	for i, s := range f.Servers {
+		st := &f.State[i]
+		st.Weight = f.base(s, st) * st.Ramp * st.Admit
+	}
+}
+
+// base is a server's share under the service's policy, before ramps and limits.
+func (f *Farm) base(s *Server, st *State) float64 {
+	switch f.Service.Policy {
+	case RoundRobin, First:
+		return 1
+	case Weighted:
+		return s.weight()
+	case Sticky:
+		return st.Capacity
+	}
+	return st.Capacity * max(minHeadroom, 1-st.Util)
+}
+
+func (s *Server) weight() float64 {
+	return cmp.Or(s.Weight, 1)
+}
+
+func (s *Server) families() Family {
+	if s.Target != "" {
+		return Named
+	}
+	var f Family
+	for _, a := range s.Addresses {
+		f |= FamilyOf(a)
+	}
+	return f
+}
+
+func (f *Farm) indexAddresses() {
+	for i, s := range f.Servers {
+		for _, a := range s.Addresses {
+			f.byAddr = append(f.byAddr, addrIndex{a.Unmap(), int32(i)})
+		}
+	}
+	slices.SortStableFunc(f.byAddr, func(a, b addrIndex) int { return a.addr.Compare(b.addr) })
+}
+
+// ByAddress returns the index of the server that has the address, or -1. The farm must have been built Indexed.
+func (f *Farm) ByAddress(a netip.Addr) int {
+	i, ok := slices.BinarySearchFunc(f.byAddr, a.Unmap(), func(e addrIndex, a netip.Addr) int { return e.addr.Compare(a) })
+	if !ok {
+		return -1
+	}
+	return int(f.byAddr[i].server)
+}
+
+// ByID returns the index of the server with the id, or -1.
+func (f *Farm) ByID(id string) int {
+	i, ok := slices.BinarySearchFunc(f.byID, id, func(i int32, id string) int { return cmp.Compare(f.Servers[i].ID, id) })
+	if !ok {
+		return -1
+	}
+	return int(f.byID[i])
+}
+
+// Turn takes the next number of the farm's turns. It is the only thing of a farm that changes; generations share it.
+func (f *Farm) Turn() uint64 { return f.turn.Add(1) - 1 }

@@ -1,0 +1,54 @@
+package steer
+
+import (
+	"net/netip"
+	"sync/atomic"
+)
+
+// Kind tells apart the questions that one client asks about one service at nearly the same time.
+type Kind uint8
+
+// The kinds.
+const (
+	KindA Kind = 1 << iota
+	KindAAAA
+	KindSRV
+	KindHTTPS
+)
+
+// Learned is what is learned from queries. It is of a fixed size, whoever asks whatever, and is read and written
+// without locks by any number of goroutines.
+//
+// Here it remembers, for a moment, with which turn a client was last answered, so that the questions of one lookup (A,
+// AAAA, HTTPS, each a query of its own) get the same servers, while the next lookup gets the next turn.
+type Learned struct {
+	pairs []atomic.Uint64 // tag 12 bits | kinds 4 | time 16, in steps of pairStep | turn 32
+	seed  uint64
+}
+
+const (
+	pairStep  = 64 // ms
+	pairSteps = 16 // a lookup's questions come within a second
+)
+
+// NewLearned makes an empty table of 2^bits places. The seed keys the hash of the table, so that a client cannot choose
+// whose place it takes; keep it secret.
+func NewLearned(bits int, seed uint64) *Learned {
+	return &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed}
+}
+
+// Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the
+// client's last question, if it was asked within the last second or so and was of another kind; else the farm's next.
+func (l *Learned) Chance(f *Farm, client netip.Prefix, kind Kind, now int64) uint64 {
+	h := mix(hashPrefix(client) ^ f.hash ^ l.seed)
+	place := &l.pairs[h&uint64(len(l.pairs)-1)]
+	tag, at := h>>52, uint64(now/pairStep)&0xffff
+	old := place.Load()
+	if old>>52 == tag && (at-old>>32)&0xffff < pairSteps && old>>48&uint64(kind) == 0 {
+		place.CompareAndSwap(old, old|uint64(kind)<<48)
+		return old & 0xffffffff
+	}
+	turn := f.Turn() & 0xffffffff
+	place.Store(tag<<52 | uint64(kind)<<48 | at<<32 | turn)
+	return turn
+}

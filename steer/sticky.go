@@ -1,0 +1,109 @@
+package steer
+
+import (
+	"math"
+	"net/netip"
+)
+
+// A server sheds the clients that stick to it as its utilisation goes from this many times the mean of the farm
+// (bounded load, Mirrokni, Thorup, Zadimoghaddam 2018: capacity ceil((1+e)m/n), here with e = 1/4) ...
+const (
+	stickyBound = 1.25
+	stickyWidth = 0.25 // ... over this many times the mean more, one client after the other
+	stickyIdle  = 0.3  // below this utilisation nobody is shed: there is nothing to relieve
+)
+
+// stick gives the client's servers in the order of its rendezvous scores (weighted: -w/ln h, Schindler and Schulte
+// 2014), passing over those that have no room for this client. Which clients a server has no room for is settled by a
+// hash of both, so a server that fills sheds the same clients first and takes them back last.
+func (f *Farm) stick(v *view, q *Query, p *Pick) {
+	p.Personal = true
+	key := hashPrefix(q.Client)
+	u := unit(mix(key ^ f.hash))
+	for p.Tier < len(v.tiers)-1 && u >= v.tiers[p.Tier].upto {
+		p.Tier++
+	}
+	t := &v.tiers[p.Tier]
+	k := max(q.Answers, 1)
+	if q.Answers == 0 && f.Service.Answers > 0 {
+		k = f.Service.Answers
+	}
+	k = min(k, MaxAnswers, len(t.servers))
+	for range k {
+		s := f.nearest(t, key, q.Family, p, true)
+		if s < 0 {
+			s = f.nearest(t, key, q.Family, p, false)
+		}
+		if s < 0 {
+			break
+		}
+		p.add(s)
+	}
+	if p.N == 0 {
+		f.takeAny(v, q, p)
+	}
+}
+
+// nearest returns the server of the family with the least -ln(h)/w that is not yet in the pick, or -1.
+func (f *Farm) nearest(t *tier, key uint64, family Family, p *Pick, bounded bool) int32 {
+	best, bestScore := int32(-1), math.Inf(1)
+	for _, s := range t.servers {
+		st := &f.State[s]
+		h := mix(key ^ f.hashes[s])
+		w := st.Capacity * max(st.Ramp, minRamp)
+		// -ln(h) >= 1-h spares most logarithms.
+		if st.Family&family == 0 || (1-unit(h))/w >= bestScore || p.has(s) {
+			continue
+		}
+		if bounded && unit(mix(h)) >= f.holds(st) {
+			continue
+		}
+		if score := -math.Log(unit(h)) / w; score < bestScore {
+			best, bestScore = s, score
+		}
+	}
+	return best
+}
+
+// holds is the part of its clients that a server keeps.
+func (f *Farm) holds(s *State) float64 {
+	if s.Util <= stickyIdle {
+		return s.Admit
+	}
+	mean := max(f.MeanUtil, stickyIdle)
+	return min(s.Admit, clamp(1-(s.Util-stickyBound*mean)/(stickyWidth*mean), 0, 1))
+}
+
+// hashPrefix is the same in every replica and at every start, so that a client sticks to its servers everywhere.
+func hashPrefix(p netip.Prefix) uint64 {
+	b := p.Addr().As16()
+	h := mix(bigEndian(b[:8]) + 0x9E3779B97F4A7C15)
+	return mix(h ^ bigEndian(b[8:]) + uint64(p.Bits()))
+}
+
+func bigEndian(b []byte) uint64 {
+	_ = b[7]
+	return uint64(b[0])<<56 | uint64(b[1])<<48 | uint64(b[2])<<40 | uint64(b[3])<<32 |
+		uint64(b[4])<<24 | uint64(b[5])<<16 | uint64(b[6])<<8 | uint64(b[7])
+}
+
+// hashString is FNV-1a, 64 bits, mixed.
+func hashString(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return mix(h)
+}
+
+// mix is the finaliser of splitmix64 (Steele, Lea, Flood 2014).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
+	x = (x ^ x>>27) * 0x94D049BB133111EB
+	return x ^ x>>31
+}
+
+// unit maps a hash to (0, 1).
+func unit(h uint64) float64 {
+	return (float64(h>>11) + 0.5) / (1 << 53)
+}
