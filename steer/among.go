@@ -1,6 +1,9 @@
 package steer
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Among applies the decision to addresses that somebody else answered with: it writes to order the positions of those
 // to keep, best first, and returns how many. Addresses of servers that are not open are left out; addresses that are
@@ -69,7 +72,7 @@ func drawAmong(weights []float64, sum float64, k int, u float64, order []int) in
 			at++
 		}
 		for range weights {
-			if weights[at] > 0 && !contains(order[:n], at) {
+			if weights[at] > 0 && !slices.Contains(order[:n], at) {
 				order[n] = at
 				n++
 				break
@@ -78,13 +81,4 @@ func drawAmong(weights []float64, sum float64, k int, u float64, order []int) in
 		}
 	}
 	return n
-}
-
-func contains(s []int, x int) bool {
-	for _, v := range s {
-		if v == x {
-			return true
-		}
-	}
-	return false
 }

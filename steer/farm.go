@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -95,6 +96,7 @@ type Farm struct {
 	families Family  // of all servers together
 	byID     []int32 // indexes, sorted by ID
 	byAddr   []addrIndex
+	indexed  bool
 	hash     uint64   // of the service's name
 	hashes   []uint64 // of the servers' IDs
 	turn     *atomic.Uint64
@@ -109,38 +111,67 @@ type addrIndex struct {
 // without members is legal. It does not keep in.Members, but keeps the servers that they point to. O(n log n).
 func Build(in Input) *Farm {
 	f := &Farm{Service: in.Service.withDefaults()}
-	members := slices.Clone(in.Members)
-	slices.SortFunc(members, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(a.Server.Priority, b.Server.Priority), cmp.Compare(a.Server.ID, b.Server.ID))
-	})
-	f.Servers = make([]*Server, len(members))
-	f.State = make([]State, len(members))
-	for i := range members {
-		f.Servers[i] = members[i].Server
+	members := sorted(in.Members)
+	if !f.inherit(in.Prev, members, in.Indexed) {
+		f.identify(members, in.Indexed)
 	}
-	f.identify()
+	f.State = make([]State, len(members))
 	f.measure(members)
 	f.gate(members, in.Now)
 	f.weigh()
 	f.buildViews(in.Regions)
 	f.turn = turnOf(in)
-	if in.Indexed {
-		f.indexAddresses()
-	}
 	return f
 }
 
-// identify sets what follows from the names and the addresses alone.
-func (f *Farm) identify() {
-	f.hash = hashString(f.Service.Name)
-	f.hashes = make([]uint64, len(f.Servers))
-	f.byID = make([]int32, len(f.Servers))
-	for i, s := range f.Servers {
-		f.hashes[i] = hashString(s.ID)
-		f.byID[i] = int32(i)
-		f.families |= s.families()
+// sorted returns the members by priority, then ID. It leaves those that are sorted where they are.
+func sorted(members []Member) []Member {
+	byRank := func(a, b Member) int {
+		if a.Server.Priority != b.Server.Priority {
+			return cmp.Compare(a.Server.Priority, b.Server.Priority)
+		}
+		return strings.Compare(a.Server.ID, b.Server.ID)
 	}
-	slices.SortFunc(f.byID, func(a, b int32) int { return cmp.Compare(f.Servers[a].ID, f.Servers[b].ID) })
+	if slices.IsSortedFunc(members, byRank) {
+		return members
+	}
+	members = slices.Clone(members)
+	slices.SortFunc(members, byRank)
+	return members
+}
+
+// inherit takes over from the generation before what follows from the servers' names and addresses alone, if it had the
+// same servers. Most generations differ in what was reported only.
+func (f *Farm) inherit(prev *Farm, members []Member, indexed bool) bool {
+	if prev == nil || len(prev.Servers) != len(members) || prev.Service.Name != f.Service.Name || indexed != prev.indexed {
+		return false
+	}
+	for i := range members {
+		if prev.Servers[i] != members[i].Server {
+			return false
+		}
+	}
+	f.Servers, f.byID, f.byAddr, f.indexed = prev.Servers, prev.byID, prev.byAddr, prev.indexed
+	f.families, f.hash, f.hashes = prev.families, prev.hash, prev.hashes
+	return true
+}
+
+// identify sets what follows from the names and the addresses alone.
+func (f *Farm) identify(members []Member, indexed bool) {
+	f.hash = hashString(f.Service.Name)
+	f.Servers = make([]*Server, len(members))
+	f.hashes = make([]uint64, len(members))
+	f.byID = make([]int32, len(members))
+	for i, m := range members {
+		f.Servers[i] = m.Server
+		f.hashes[i] = hashString(m.Server.ID)
+		f.byID[i] = int32(i)
+		f.families |= m.Server.families()
+	}
+	slices.SortFunc(f.byID, func(a, b int32) int { return strings.Compare(f.Servers[a].ID, f.Servers[b].ID) })
+	if f.indexed = indexed; indexed {
+		f.indexAddresses()
+	}
 }
 
 func turnOf(in Input) *atomic.Uint64 {
@@ -167,8 +198,8 @@ func (s Service) withDefaults() Service {
 // measure fills in families, utilisation and capacity. A server that nobody reports on counts as an average one.
 func (f *Farm) measure(members []Member) {
 	var known, utils float64
-	for i, m := range members {
-		s := &f.State[i]
+	for i := range members {
+		m, s := &members[i], &f.State[i]
 		s.Family = m.Server.families()
 		s.Known = m.Reported && m.Report.Utilization >= 0
 		if s.Known {
@@ -193,7 +224,8 @@ func (f *Farm) measure(members []Member) {
 // the declared weight on the scale of what is known.
 func (f *Farm) capacities(members []Member) {
 	var measured, declaredOfMeasured, declared, weightOfDeclared float64
-	for _, m := range members {
+	for i := range members {
+		m := &members[i]
 		if m.Server.Capacity <= 0 {
 			continue
 		}
@@ -209,7 +241,8 @@ func (f *Farm) capacities(members []Member) {
 	if declared == 0 {
 		perWeight = measuredPerWeight(members)
 	}
-	for i, m := range members {
+	for i := range members {
+		m := &members[i]
 		switch {
 		case m.Measured.Capacity > 0:
 			f.State[i].Capacity = m.Measured.Capacity
@@ -242,13 +275,13 @@ func ratioOr(num, den, or float64) float64 {
 // gate decides for each server whether it takes part, and how much of it.
 func (f *Farm) gate(members []Member, now int64) {
 	var util, capacity float64
-	for i, m := range members {
-		s := &f.State[i]
+	for i := range members {
+		m, s := &members[i], &f.State[i]
 		soft, hard := f.limits(m.Server)
 		s.Admit = admit(s.Util, soft, hard)
-		s.Ramp = f.ramp(&m, now)
-		s.Gate = gateOf(&m, s, now)
-		f.note(&m, s, soft, now)
+		s.Ramp = f.ramp(m, now)
+		s.Gate = gateOf(m, s, now)
+		f.note(m, s, soft, now)
 		if s.Gate == Open {
 			util += s.Util * s.Capacity
 			capacity += s.Capacity

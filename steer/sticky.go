@@ -52,7 +52,7 @@ func (f *Farm) nearest(t *tier, key uint64, family Family, p *Pick, bounded bool
 		h := mix(key ^ f.hashes[s])
 		w := st.Capacity * max(st.Ramp, minRamp)
 		// -ln(h) >= 1-h spares most logarithms.
-		if st.Family&family == 0 || (1-unit(h))/w >= bestScore || p.has(s) {
+		if st.Family&family == 0 || 1-unit(h) >= bestScore*w || p.has(s) {
 			continue
 		}
 		if bounded && unit(mix(h)) >= f.holds(st) {

@@ -98,23 +98,25 @@ func (f *Farm) onRung(r Rung) []int32 {
 // buildTiers parts servers by priority and, within a priority, into those of the client's region and the others. Under
 // First each server is a tier of its own. Servers that are all full have no tiers: they share the overload.
 func (f *Farm) buildTiers(servers []int32, region string, r Rung) []tier {
-	key := func(i int32) [2]int {
-		s := f.Servers[i]
-		away := 0
-		if region != "" && s.Region != region {
-			away = 1
+	away := func(i int32) int {
+		if region == "" || f.Servers[i].Region == region {
+			return 0
 		}
-		return [2]int{int(s.Priority), away}
+		return 1
 	}
-	less := func(a, b int32) int {
-		ka, kb := key(a), key(b)
-		return cmp.Or(cmp.Compare(ka[0], kb[0]), cmp.Compare(ka[1], kb[1]))
+	rank := func(a, b int32) int {
+		if p, q := f.Servers[a].Priority, f.Servers[b].Priority; p != q {
+			return cmp.Compare(p, q)
+		}
+		return away(a) - away(b)
 	}
-	slices.SortStableFunc(servers, less)
+	if region != "" {
+		slices.SortStableFunc(servers, rank)
+	}
 	var tiers []tier
 	for start := 0; start < len(servers); {
 		end := start + 1
-		for end < len(servers) && f.Service.Policy != First && (r == LastResort || less(servers[start], servers[end]) == 0) {
+		for end < len(servers) && f.Service.Policy != First && (r == LastResort || rank(servers[start], servers[end]) == 0) {
 			end++
 		}
 		tiers = append(tiers, f.buildTier(servers[start:end], r))
