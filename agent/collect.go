@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// collector is one source of samples.
+type collector interface {
+	// collect returns what the source says at now. It may block until ctx ends. One collector is asked by one goroutine
+	// at a time. Collectors of rates compare with what they saw the time before, so their first sample may say little.
+	collect(ctx context.Context, now time.Time) (Sample, error)
+}
+
+// source is a collector with its name and how long it may take.
+type source struct {
+	name    string
+	timeout time.Duration
+	collector
+}
+
+// outcome is what asking one source gave.
+type outcome struct {
+	name   string
+	sample Sample
+	err    error
+}
+
+// collectAll asks every source at once and returns the outcomes in their order. It takes no longer than the longest
+// timeout: a source that does not heed its context would be a bug, not a fact of life.
+func collectAll(ctx context.Context, sources []source, now time.Time) []outcome {
+	out := make([]outcome, len(sources))
+	var wg sync.WaitGroup
+	for i, s := range sources {
+		wg.Go(func() { out[i] = s.ask(ctx, now) })
+	}
+	wg.Wait()
+	return out
+}
+
+// ask returns a sample that is fit to be reported, or an error; never both.
+func (s *source) ask(ctx context.Context, now time.Time) outcome {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	sample, err := s.collect(ctx, now)
+	if err == nil {
+		err = sample.check()
+	}
+	if err != nil {
+		return outcome{name: s.name, err: fmt.Errorf("collect %s: %w", s.name, err)}
+	}
+	return outcome{name: s.name, sample: sample}
+}

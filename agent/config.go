@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Config is what an agent is told. Zero fields take the defaults that stand beside them. docs/agent.md has every key.
+type Config struct {
+	Redis  []string `yaml:"redis"`  // URLs of the services database; several are a Cluster
+	Prefix string   `yaml:"prefix"` // of its keys; default farm
+
+	Server    string    `yaml:"server"`    // the server's id; default the host name's first label
+	Services  []Service `yaml:"services"`  // what it serves
+	Addresses []string  `yaml:"addresses"` // where it serves; default those of the interfaces
+	Target    string    `yaml:"target"`    // a name instead of addresses
+	Port      int       `yaml:"port"`      // 0 is not said
+	Region    string    `yaml:"region"`    // where it stands
+	Capacity  float64   `yaml:"capacity"`  // requests a second at full utilisation; 0 is not said
+	Weight    float64   `yaml:"weight"`    // relative share; 0 is not said
+	Priority  int       `yaml:"priority"`  // lower is used first
+	Soft      float64   `yaml:"soft"`      // soft limit of utilisation; 0 is the service's
+	Hard      float64   `yaml:"hard"`      // hard limit of utilisation; 0 is the service's
+
+	Interval time.Duration `yaml:"interval"` // from report to report; default 2s
+	Lease    time.Duration `yaml:"lease"`    // how long a report stands; default 5 intervals
+	Drain    time.Duration `yaml:"drain"`    // from SIGTERM to leaving; default 30s; negative leaves at once
+
+	Collect []Collect `yaml:"collect"`
+	Probe   []Probe   `yaml:"probe"`
+
+	Reporter string   `yaml:"reporter"` // the prober's own id: it reports on Servers, and serves nothing itself
+	Servers  []Probed `yaml:"servers"`
+}
+
+// Service is a service that the server serves: a name, or a name with what differs there.
+type Service struct {
+	Name   string  `yaml:"name"`
+	Port   int     `yaml:"port"`   // default the server's
+	Weight float64 `yaml:"weight"` // default the server's
+}
+
+// UnmarshalYAML takes a bare name as well.
+func (s *Service) UnmarshalYAML(decode func(any) error) error {
+	if decode(&s.Name) == nil {
+		return nil
+	}
+	type fields Service
+	return decode((*fields)(s))
+}
+
+// Collect is one collector: exactly one of the kinds.
+type Collect struct {
+	Host        *Host         `yaml:"host"`
+	Connections *Connections  `yaml:"connections"`
+	Prometheus  *Prometheus   `yaml:"prometheus"`
+	ORCA        *ORCA         `yaml:"orca"`
+	HAProxy     *HAProxy      `yaml:"haproxy"`
+	Command     *Command      `yaml:"command"`
+	Timeout     time.Duration `yaml:"timeout"` // default half the agent's interval
+}
+
+// UnmarshalYAML takes a bare "host" and "connections" as well: they need to be told nothing.
+func (c *Collect) UnmarshalYAML(decode func(any) error) error {
+	var kind string
+	if decode(&kind) != nil {
+		type fields Collect
+		return decode((*fields)(c))
+	}
+	switch kind {
+	case "host":
+		c.Host = new(Host)
+	case "connections":
+		c.Connections = new(Connections)
+	default:
+		return fmt.Errorf("collect: %.40q, expected host, connections, or a collector with its keys", kind)
+	}
+	return nil
+}
+
+// Probe is one probe: exactly one of the kinds.
+type Probe struct {
+	HTTP     *HTTPProbe    `yaml:"http"`
+	TCP      *TCPProbe     `yaml:"tcp"`
+	GRPC     *GRPCProbe    `yaml:"grpc"`
+	Command  *Command      `yaml:"command"`
+	Interval time.Duration `yaml:"interval"` // default the agent's
+	Timeout  time.Duration `yaml:"timeout"`  // default half the probe's interval
+	Rise     int           `yaml:"rise"`     // passes in a row after which a down server is up; default 2
+	Fall     int           `yaml:"fall"`     // failures in a row after which an up server is down; default 3
+}
+
+// Probed is a server that a prober reports on.
+type Probed struct {
+	Server   string   `yaml:"server"`
+	Services []string `yaml:"services"`
+	Probe    []Probe  `yaml:"probe"`
+}
+
+// maxConfig bounds a configuration file, in octets.
+const maxConfig = 1 << 20
+
+// Load reads a configuration file. It does not validate: what flags say may still come on top.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return Config{}, err
+	}
+	cfg, err := Parse(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s:%w", path, err)
+	}
+	return cfg, nil
+}
+
+// Parse parses a configuration. Keys that are unknown or there twice are errors. Errors begin with LINE:COLUMN: where
+// that is known, and never quote the text, which may hold passwords.
+func Parse(b []byte) (Config, error) {
+	var cfg Config
+	if len(b) > maxConfig {
+		return cfg, fmt.Errorf(" larger than %d octets", maxConfig)
+	}
+	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict())
+	if err := dec.Decode(&cfg); err != nil && err != io.EOF {
+		return Config{}, located(err)
+	}
+	if err := dec.Decode(new(any)); err != io.EOF {
+		return Config{}, errors.New(" expected one YAML document")
+	}
+	return cfg, nil
+}
+
+func located(err error) error {
+	var y yaml.Error
+	if !errors.As(err, &y) || y.GetToken() == nil || y.GetToken().Position == nil {
+		return fmt.Errorf(" %w", err)
+	}
+	at := y.GetToken().Position
+	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, y.GetMessage())
+}
+
+// The defaults.
+const (
+	defaultPrefix   = "farm"
+	defaultInterval = 2 * time.Second
+	defaultLeases   = 5 // intervals: four reports may be lost
+	defaultDrain    = 30 * time.Second
+	defaultRise     = 2
+	defaultFall     = 3
+)
+
+// withDefaults fills in what is not said. What the machine has to be asked for comes later.
+func (c Config) withDefaults() Config {
+	c.Prefix = cmp.Or(c.Prefix, defaultPrefix)
+	c.Interval = cmp.Or(c.Interval, defaultInterval)
+	c.Lease = cmp.Or(c.Lease, defaultLeases*c.Interval)
+	c.Drain = cmp.Or(c.Drain, defaultDrain)
+	c.Collect = append([]Collect(nil), c.Collect...)
+	for i := range c.Collect {
+		c.Collect[i].Timeout = cmp.Or(c.Collect[i].Timeout, c.Interval/2)
+	}
+	c.Probe = probeDefaults(c.Probe, c.Interval)
+	c.Servers = append([]Probed(nil), c.Servers...)
+	for i := range c.Servers {
+		c.Servers[i].Probe = probeDefaults(c.Servers[i].Probe, c.Interval)
+	}
+	return c
+}
+
+func probeDefaults(probes []Probe, interval time.Duration) []Probe {
+	out := append([]Probe(nil), probes...)
+	for i := range out {
+		p := &out[i]
+		p.Interval = cmp.Or(p.Interval, interval)
+		p.Timeout = cmp.Or(p.Timeout, p.Interval/2)
+		p.Rise = cmp.Or(p.Rise, defaultRise)
+		p.Fall = cmp.Or(p.Fall, defaultFall)
+	}
+	return out
+}

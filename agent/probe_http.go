@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// HTTPProbe passes when a request is answered as expected. It follows no redirect: a redirect is an answer.
+type HTTPProbe struct {
+	URL        string   `yaml:"url"`
+	Method     string   `yaml:"method"`      // default GET
+	Host       string   `yaml:"host"`        // Host header; default the URL's
+	Status     []string `yaml:"status"`      // what is expected: 204 or 200-299; default 200-399
+	Body       string   `yaml:"body"`        // text that the body must hold
+	BodyRegexp string   `yaml:"body_regexp"` // what the body must match
+	TLS        *TLS     `yaml:"tls"`
+}
+
+func (h *HTTPProbe) validate() error {
+	if err := checkURL(h.URL); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
+	_, err := newHTTPProbe(&HTTPProbe{Status: h.Status, BodyRegexp: h.BodyRegexp})
+	return err
+}
+
+// maxProbeBody is how much of a body is looked at, in octets. A health page is small.
+const maxProbeBody = 64 << 10
+
+// statusRange is inclusive.
+type statusRange struct{ from, to int }
+
+type httpProbe struct {
+	cfg    *HTTPProbe
+	client *http.Client
+	status []statusRange
+	re     *regexp.Regexp // nil if the body need not match
+}
+
+func newHTTPProbe(cfg *HTTPProbe) (*httpProbe, error) {
+	p := &httpProbe{cfg: cfg, status: []statusRange{{200, 399}}}
+	var err error
+	if len(cfg.Status) > 0 {
+		if p.status, err = parseStatus(cfg.Status); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.BodyRegexp != "" {
+		if p.re, err = regexp.Compile(cfg.BodyRegexp); err != nil {
+			return nil, fmt.Errorf("body_regexp: %w", err)
+		}
+	}
+	p.client, err = newClient(cfg.TLS, noRedirect)
+	if err != nil {
+		return nil, err
+	}
+	// Whether the server still accepts connections is half of the question.
+	p.client.Transport.(*http.Transport).DisableKeepAlives = true
+	return p, nil
+}
+
+func parseStatus(texts []string) ([]statusRange, error) {
+	var out []statusRange
+	for i, text := range texts {
+		from, to, isRange := strings.Cut(text, "-")
+		if !isRange {
+			to = from
+		}
+		a, errA := strconv.Atoi(from)
+		b, errB := strconv.Atoi(to)
+		if errA != nil || errB != nil || a < 100 || b > 599 || a > b {
+			return nil, fmt.Errorf("status[%d]: %q, expected a status, or a range like 200-299", i, text)
+		}
+		out = append(out, statusRange{a, b})
+	}
+	return out, nil
+}
+
+func (p *httpProbe) probe(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, p.cfg.Method, p.cfg.URL, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", userAgent)
+	req.Host = p.cfg.Host
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if !p.expects(resp.StatusCode) {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return p.checkBody(resp.Body)
+}
+
+func (p *httpProbe) expects(status int) bool {
+	for _, r := range p.status {
+		if r.from <= status && status <= r.to {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *httpProbe) checkBody(r io.Reader) error {
+	if p.cfg.Body == "" && p.re == nil {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r, maxProbeBody))
+	if err != nil {
+		return fmt.Errorf("body: %w", err)
+	}
+	if !strings.Contains(string(body), p.cfg.Body) {
+		return errors.New("body does not hold the text")
+	}
+	if p.re != nil && !p.re.Match(body) {
+		return errors.New("body does not match")
+	}
+	return nil
+}

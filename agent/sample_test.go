@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMerge(t *testing.T) {
+	tests := []struct {
+		name string
+		in   []Sample
+		want string
+	}{
+		{"nothing", nil, ""},
+		{"the scarcest counts", []Sample{
+			{Utilization: new(0.3), CPU: new(0.3), Mem: new(0.1)},
+			{Utilization: new(0.7), InFlight: new(7.0)},
+			{Utilization: new(0.5), CPU: new(0.6)},
+		}, "utilization=0.7 cpu=0.6 mem=0.1 in_flight=7"},
+		{"zero is said", []Sample{{}, {Utilization: new(0.0)}, {}}, "utilization=0"},
+		{"the first rate counts", []Sample{
+			{RPS: new(10.0), EPS: new(1.0)},
+			{RPS: new(20.0), Latency: new(0.5)},
+			{Latency: new(0.1), InFlight: new(3.0)},
+		}, "rps=10 eps=1 in_flight=3 latency=0.5"},
+		{"the worst health counts", []Sample{
+			{Health: Up},
+			{Health: Down, Reason: "a"},
+			{Health: Degraded, Reason: "b"},
+		}, `health=down reason="a; b"`},
+		{"reasons are cut and made printable", []Sample{{Reason: "a\x1b[31m\n" + strings.Repeat("x", 300)}},
+			`reason="a [31m ` + strings.Repeat("x", maxReason-7) + `"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { wantSample(t, merge(tt.in), tt.want) })
+	}
+}
+
+func TestSampleCheck(t *testing.T) {
+	for want, s := range map[string]Sample{
+		"":            {Utilization: new(1.5), Health: Degraded},
+		"cpu":         {CPU: new(math.NaN())},
+		"mem":         {Mem: new(-0.1)},
+		"rps":         {RPS: new(math.Inf(1))},
+		"latency":     {Latency: new(1e6)},
+		"utilization": {Utilization: new(1e6)},
+		"health":      {Health: "fine"},
+	} {
+		wantError(t, s.check(), want)
+	}
+}
+
+type fakeCollector struct {
+	sample Sample
+	err    error
+	hang   bool
+}
+
+func (f fakeCollector) collect(ctx context.Context, _ time.Time) (Sample, error) {
+	if f.hang {
+		<-ctx.Done()
+		return Sample{}, ctx.Err()
+	}
+	return f.sample, f.err
+}
+
+// One collector that fails, hangs or talks nonsense costs nothing but its own word.
+func TestCollectAllKeepsTheRest(t *testing.T) {
+	out := collectAll(soon(t), []source{
+		{"hangs", 10 * time.Millisecond, fakeCollector{hang: true}},
+		{"fails", time.Second, fakeCollector{err: errors.New("no such thing")}},
+		{"lies", time.Second, fakeCollector{sample: Sample{RPS: new(math.NaN()), EPS: new(1.0)}}},
+		{"works", time.Second, fakeCollector{sample: Sample{RPS: new(5.0)}}},
+	}, epoch)
+	for i, want := range []string{"collect hangs: context deadline exceeded", "collect fails: no such thing", "collect lies: rps is NaN", ""} {
+		if !wantError(t, out[i].err, want) {
+			wantSample(t, out[i].sample, "rps=5")
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Bounds of a configuration. What the services database bounds is bounded alike.
+const (
+	minInterval   = 10 * time.Millisecond
+	maxInterval   = time.Hour
+	maxLease      = 24 * time.Hour
+	maxServices   = 64
+	maxAddresses  = 8
+	maxSources    = 32    // collectors, and probes of one server
+	maxServers    = 1_000 // of one prober
+	maxThreshold  = 1_000 // rise and fall
+	maxWeight     = 65_535
+	maxPort       = 65_535
+	maxPriority   = 65_535
+	maxCapacity   = 1e12
+	maxLimit      = 1_000 // soft and hard utilisation
+	maxNameOctets = 253
+)
+
+var (
+	idForm    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	labelForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+)
+
+// Validate says what is wrong with a configuration: an error for each key, that names its path and what is expected.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	v := &validation{}
+	v.expect(len(c.Redis) > 0, "redis", "at least one URL")
+	v.span("interval", c.Interval, minInterval, maxInterval)
+	v.span("lease", c.Lease, c.Interval, maxLease)
+	v.expect(c.Drain <= maxLease, "drain", "at most "+maxLease.String())
+	if c.Reporter != "" {
+		v.prober(&c)
+	} else {
+		v.server(&c)
+	}
+	return errors.Join(v.errs...)
+}
+
+// validation gathers errors.
+type validation struct{ errs []error }
+
+func (v *validation) expect(ok bool, path, expected string) {
+	if !ok {
+		v.errs = append(v.errs, fmt.Errorf("%s: expected %s", path, expected))
+	}
+}
+
+func (v *validation) check(path string, err error) {
+	if err != nil {
+		v.errs = append(v.errs, fmt.Errorf("%s.%w", path, err))
+	}
+}
+
+func (v *validation) span(path string, d, low, high time.Duration) {
+	v.expect(low <= d && d <= high, path, fmt.Sprintf("%v to %v", low, high))
+}
+
+func (v *validation) number(path string, n, high float64) {
+	v.expect(!math.IsNaN(n) && n >= 0 && n <= high, path, fmt.Sprintf("0 to %g", high))
+}
+
+func (v *validation) server(c *Config) {
+	v.expect(c.Server == "" || idForm.MatchString(c.Server), "server", idExpected)
+	v.expect(len(c.Servers) == 0, "servers", "reporter to be set as well")
+	v.expect(len(c.Services) > 0 && len(c.Services) <= maxServices, "services", fmt.Sprintf("1 to %d names", maxServices))
+	for i, s := range c.Services {
+		path := fmt.Sprintf("services[%d]", i)
+		v.expect(validName(fqdn(s.Name)), path+".name", nameExpected)
+		v.number(path+".port", float64(s.Port), maxPort)
+		v.number(path+".weight", s.Weight, maxWeight)
+	}
+	v.whereabouts(c)
+	v.collectors(c)
+	v.probes("probe", c.Probe)
+}
+
+func (v *validation) whereabouts(c *Config) {
+	v.expect(c.Target == "" || len(c.Addresses) == 0, "target", "no addresses beside it")
+	v.expect(c.Target == "" || validName(fqdn(c.Target)), "target", nameExpected)
+	v.expect(len(c.Addresses) <= maxAddresses, "addresses", fmt.Sprintf("at most %d", maxAddresses))
+	for i, a := range c.Addresses {
+		ip, err := netip.ParseAddr(a)
+		v.expect(err == nil && ip.Zone() == "" && !ip.IsUnspecified() && !ip.IsMulticast(),
+			fmt.Sprintf("addresses[%d]", i), "an IPv4 or IPv6 address")
+	}
+	v.number("port", float64(c.Port), maxPort)
+	v.number("capacity", c.Capacity, maxCapacity)
+	v.number("weight", c.Weight, maxWeight)
+	v.number("priority", float64(c.Priority), maxPriority)
+	v.number("soft", c.Soft, maxLimit)
+	v.number("hard", c.Hard, maxLimit)
+	v.expect(c.Region == "" || idForm.MatchString(c.Region), "region", "lower-case letters, digits and hyphens")
+}
+
+func (v *validation) prober(c *Config) {
+	v.expect(idForm.MatchString(c.Reporter), "reporter", idExpected)
+	v.expect(len(c.Services) == 0, "services", "none beside reporter: servers say theirs")
+	v.expect(len(c.Collect) == 0, "collect", "none beside reporter: only the server itself knows its load")
+	v.expect(len(c.Probe) == 0, "probe", "none beside reporter: servers say theirs")
+	v.expect(len(c.Servers) > 0 && len(c.Servers) <= maxServers, "servers", fmt.Sprintf("1 to %d", maxServers))
+	for i, s := range c.Servers {
+		path := fmt.Sprintf("servers[%d]", i)
+		v.expect(idForm.MatchString(s.Server), path+".server", idExpected)
+		v.expect(len(s.Services) > 0 && len(s.Services) <= maxServices, path+".services", fmt.Sprintf("1 to %d names", maxServices))
+		for j, name := range s.Services {
+			v.expect(validName(fqdn(name)), fmt.Sprintf("%s.services[%d]", path, j), nameExpected)
+		}
+		v.expect(len(s.Probe) > 0, path+".probe", "at least one probe")
+		v.probes(path+".probe", s.Probe)
+	}
+}
+
+func (v *validation) collectors(c *Config) {
+	v.expect(len(c.Collect) <= maxSources, "collect", fmt.Sprintf("at most %d", maxSources))
+	for i := range c.Collect {
+		col := &c.Collect[i]
+		path := fmt.Sprintf("collect[%d]", i)
+		kind, checked, n := col.kind()
+		v.expect(n == 1, path, "one of host, connections, prometheus, orca, haproxy, command")
+		if n == 1 {
+			v.check(path+"."+kind, checked.validate())
+		}
+		v.span(path+".timeout", col.Timeout, time.Millisecond, c.Interval)
+	}
+}
+
+func (v *validation) probes(path string, probes []Probe) {
+	v.expect(len(probes) <= maxSources, path, fmt.Sprintf("at most %d", maxSources))
+	for i := range probes {
+		p := &probes[i]
+		path := fmt.Sprintf("%s[%d]", path, i)
+		kind, checked, n := p.kind()
+		v.expect(n == 1, path, "one of http, tcp, grpc, command")
+		if n == 1 {
+			v.check(path+"."+kind, checked.validate())
+		}
+		v.span(path+".interval", p.Interval, minInterval, maxInterval)
+		v.span(path+".timeout", p.Timeout, time.Millisecond, p.Interval)
+		v.expect(p.Rise >= 1 && p.Rise <= maxThreshold, path+".rise", fmt.Sprintf("1 to %d", maxThreshold))
+		v.expect(p.Fall >= 1 && p.Fall <= maxThreshold, path+".fall", fmt.Sprintf("1 to %d", maxThreshold))
+	}
+}
+
+// validator is the part of a configuration that is one kind's.
+type validator interface{ validate() error }
+
+// kind returns the name and keys of the collector, and how many kinds are said.
+func (c *Collect) kind() (name string, keys validator, n int) {
+	pick := func(set bool, kind string, v validator) {
+		if set {
+			name, keys, n = kind, v, n+1
+		}
+	}
+	pick(c.Host != nil, "host", c.Host)
+	pick(c.Connections != nil, "connections", c.Connections)
+	pick(c.Prometheus != nil, "prometheus", c.Prometheus)
+	pick(c.ORCA != nil, "orca", c.ORCA)
+	pick(c.HAProxy != nil, "haproxy", c.HAProxy)
+	pick(c.Command != nil, "command", c.Command)
+	return name, keys, n
+}
+
+// kind returns the name and keys of the probe, and how many kinds are said.
+func (p *Probe) kind() (name string, keys validator, n int) {
+	pick := func(set bool, kind string, v validator) {
+		if set {
+			name, keys, n = kind, v, n+1
+		}
+	}
+	pick(p.HTTP != nil, "http", p.HTTP)
+	pick(p.TCP != nil, "tcp", p.TCP)
+	pick(p.GRPC != nil, "grpc", p.GRPC)
+	pick(p.Command != nil, "command", p.Command)
+	return name, keys, n
+}
+
+const (
+	idExpected   = "lower-case letters, digits and hyphens, at most 63"
+	nameExpected = "a domain name"
+)
+
+// fqdn returns the name as the services database knows it: lower case, with its final dot.
+func fqdn(name string) string {
+	name = strings.ToLower(name)
+	if !strings.HasSuffix(name, ".") {
+		name += "."
+	}
+	return name
+}
+
+func validName(fqdn string) bool {
+	name := strings.TrimSuffix(strings.TrimPrefix(fqdn, "*."), ".")
+	if len(fqdn) > maxNameOctets+1 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !labelForm.MatchString(label) {
+			return false
+		}
+	}
+	return true
+}
