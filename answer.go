@@ -1,0 +1,299 @@
+package farm
+
+import (
+	"math"
+	"net"
+	"net/netip"
+
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/miekg/dns"
+)
+
+// staleTTL bounds the answers given while the services database is out of reach (RFC 8767 section 4).
+const staleTTL = 30
+
+// ede is an extended DNS error (RFC 8914); the zero value with an empty text is none.
+type ede struct {
+	code uint16
+	text string
+}
+
+// reply is a message and its question in one allocation.
+type reply struct {
+	dns.Msg
+	question [1]dns.Question
+}
+
+// reply begins the answer to a query: authoritative, its question as it was asked, letter case and all.
+func (q *query) reply(o outcome, rcode int) *dns.Msg {
+	q.outcome = o
+	m := &reply{question: [1]dns.Question{q.r.Question[0]}}
+	m.MsgHdr = dns.MsgHdr{
+		Id: q.r.Id, Response: true, Authoritative: true, Rcode: rcode,
+		RecursionDesired: q.r.RecursionDesired, CheckingDisabled: q.r.CheckingDisabled,
+	}
+	m.Question = m.question[:]
+	return &m.Msg
+}
+
+// finish attaches what goes into OPT. Without anything CoreDNS makes the OPT itself.
+func (q *query) finish(m *dns.Msg) *dns.Msg {
+	if q.subnet == nil && (q.opt == nil || q.reason.text == "") {
+		return m
+	}
+	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
+	if s := q.subnet; s != nil {
+		back := *s
+		back.SourceScope = q.scope
+		opt.Option = append(opt.Option, &back)
+	}
+	if q.reason.text != "" {
+		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: q.reason.code, ExtraText: q.reason.text})
+	}
+	m.Extra = append(m.Extra, opt)
+	return m
+}
+
+// answer is a reply with records.
+func (q *query) answer(rrs []dns.RR) *dns.Msg {
+	m := q.reply(outcomeAnswer, dns.RcodeSuccess)
+	m.Answer = rrs
+	return q.finish(m)
+}
+
+// nodata says that the name exists and has nothing of the type. Negative answers hold for everybody: their scope is 0.
+func (q *query) nodata() *dns.Msg { return q.negative(outcomeNoData, dns.RcodeSuccess) }
+
+func (q *query) nxdomain() *dns.Msg { return q.negative(outcomeNXDomain, dns.RcodeNameError) }
+
+func (q *query) negative(o outcome, rcode int) *dns.Msg {
+	q.scope = 0
+	m := q.reply(o, rcode)
+	m.Ns = []dns.RR{q.soa(q.zone.name)}
+	return q.finish(m)
+}
+
+// refuse leaves the reply to the server: it makes the same for every plugin.
+func (q *query) refuse(o outcome) *dns.Msg {
+	q.outcome = o
+	return nil
+}
+
+// fail is SERVFAIL with its reason. A client that cannot be told gets the server's own.
+func (q *query) fail(reason ede) *dns.Msg {
+	if q.opt == nil {
+		return q.refuse(outcomeServFail)
+	}
+	q.reason = reason
+	m := q.reply(outcomeServFail, dns.RcodeServerFailure)
+	m.Authoritative = false
+	return q.finish(m)
+}
+
+func (q *query) header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: q.ttl(ttl)}
+}
+
+func (q *query) ttl(ttl uint32) uint32 {
+	if q.snap.Stale {
+		return min(ttl, staleTTL)
+	}
+	return ttl
+}
+
+// owner is the name of the question as it was asked (draft-vixie-dnsext-dns0x20).
+func (q *query) owner() string { return q.r.Question[0].Name }
+
+// addresses answers A or AAAA: with the addresses of the picked servers, or as an alias of the first one's name.
+func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
+	p := f.decide(q, farm, kind, family|steer.Named)
+	if target := f.target(q, farm, &p); target != "" {
+		return q.answer([]dns.RR{q.cname(target, p.TTL)})
+	}
+	n := 0
+	for _, i := range p.Servers[:p.N] {
+		n += count(farm.Servers[i].Addresses, family)
+	}
+	if n == 0 {
+		return q.nodata()
+	}
+	rrs := addressRecords{rrs: make([]dns.RR, 0, n)}
+	rrs.grow(family, n)
+	for _, i := range p.Servers[:p.N] {
+		rrs.add(q.header(q.owner(), typeOf(family), p.TTL), farm.Servers[i].Addresses, family)
+	}
+	return q.answer(rrs.rrs)
+}
+
+// alias answers CNAME.
+func (f *Farm) alias(q *query, farm *steer.Farm) *dns.Msg {
+	p := f.decide(q, farm, steer.KindA, steer.Named)
+	if target := f.target(q, farm, &p); target != "" {
+		return q.answer([]dns.RR{q.cname(target, p.TTL)})
+	}
+	return q.nodata()
+}
+
+// target returns the name that a pick answers with, if it does: its first server's, or the fallback.
+func (f *Farm) target(q *query, farm *steer.Farm, p *steer.Pick) string {
+	switch {
+	case p.Rung == steer.Fallback && q.name != q.zone.name:
+		return p.Fallback
+	case p.Rung == steer.Fallback:
+		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
+	case p.N > 0:
+		return farm.Servers[p.Servers[0]].Target
+	}
+	return ""
+}
+
+func (q *query) cname(target string, ttl uint32) dns.RR {
+	return &dns.CNAME{Hdr: q.header(q.owner(), dns.TypeCNAME, ttl), Target: target}
+}
+
+// server answers for the name of one server.
+func (f *Farm) server(q *query, farm *steer.Farm, s *steer.Server) *dns.Msg {
+	ttl := farm.Service.TTL
+	if s.Target != "" {
+		return q.answer([]dns.RR{q.cname(s.Target, ttl)})
+	}
+	return q.hostAnswer(s.Addresses, ttl)
+}
+
+// hostAnswer answers A or AAAA for a name that has addresses, and nothing else.
+func (q *query) hostAnswer(addrs []netip.Addr, ttl uint32) *dns.Msg {
+	family := familyOf(q.qtype)
+	if family == 0 {
+		return q.nodata()
+	}
+	var rrs addressRecords
+	rrs.add(q.header(q.owner(), q.qtype, ttl), addrs, family)
+	if len(rrs.rrs) == 0 {
+		return q.nodata()
+	}
+	return q.answer(rrs.rrs)
+}
+
+// srv answers SRV: a record a server, in proportion to what the decision weighs them, and their addresses beside.
+func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
+	p := f.decide(q, farm, steer.KindSRV, steer.AnyFamily)
+	if p.Rung == steer.Fallback {
+		return f.fallBack(q, farm, &p)
+	}
+	most := 0.0
+	for _, i := range p.Servers[:p.N] {
+		most = max(most, farm.State[i].Weight)
+	}
+	var rrs, extra []dns.RR
+	for _, i := range p.Servers[:p.N] {
+		s := farm.Servers[i]
+		name, ok := hostOf(farm, s)
+		if !ok {
+			continue
+		}
+		rrs = append(rrs, &dns.SRV{
+			Hdr: q.header(q.owner(), dns.TypeSRV, p.TTL), Priority: s.Priority, Weight: srvWeight(farm.State[i].Weight, most),
+			Port: s.Port, Target: name,
+		})
+		extra = append(extra, q.glue(name, s.Addresses, farm.Service.TTL)...)
+	}
+	if len(rrs) == 0 {
+		return q.nodata()
+	}
+	m := q.answer(rrs)
+	// OPT comes last.
+	m.Extra = append(extra, m.Extra...)
+	return m
+}
+
+// srvWeight is at least 1: some clients never take a 0 while there is another (Go's net among them).
+func srvWeight(weight, most float64) uint16 {
+	if most <= 0 {
+		return 1
+	}
+	return uint16(max(math.Round(math.MaxUint16*weight/most), 1))
+}
+
+// svcb answers SVCB and HTTPS: one ServiceMode record a server, in the order of the pick, for they carry no weights.
+func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
+	p := f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily)
+	if p.Rung == steer.Fallback {
+		return f.fallBack(q, farm, &p)
+	}
+	var rrs []dns.RR
+	for _, i := range p.Servers[:p.N] {
+		s := farm.Servers[i]
+		name, ok := hostOf(farm, s)
+		if !ok {
+			continue
+		}
+		rr := dns.SVCB{
+			Hdr: q.header(q.owner(), q.qtype, p.TTL), Priority: uint16(len(rrs) + 1), Target: name,
+			Value: parameters(&farm.Service, s),
+		}
+		if q.qtype == dns.TypeHTTPS {
+			rrs = append(rrs, &dns.HTTPS{SVCB: rr})
+		} else {
+			rrs = append(rrs, &rr)
+		}
+	}
+	if len(rrs) == 0 {
+		return q.nodata()
+	}
+	return q.answer(rrs)
+}
+
+// parameters are in the order of their keys.
+func parameters(service *steer.Service, s *steer.Server) []dns.SVCBKeyValue {
+	var kv []dns.SVCBKeyValue
+	if len(service.ALPN) > 0 {
+		kv = append(kv, &dns.SVCBAlpn{Alpn: service.ALPN})
+	}
+	if s.Port != 0 {
+		kv = append(kv, &dns.SVCBPort{Port: s.Port})
+	}
+	if hint := hints(s.Addresses, steer.V4); hint != nil {
+		kv = append(kv, &dns.SVCBIPv4Hint{Hint: hint})
+	}
+	if hint := hints(s.Addresses, steer.V6); hint != nil {
+		kv = append(kv, &dns.SVCBIPv6Hint{Hint: hint})
+	}
+	return kv
+}
+
+func hints(addrs []netip.Addr, family steer.Family) (list []net.IP) {
+	for _, a := range addrs {
+		if steer.FamilyOf(a) == family {
+			list = append(list, a.Unmap().AsSlice())
+		}
+	}
+	return list
+}
+
+// fallBack answers with a fallback name, and what it has is found there; or with nothing, where no alias may stand.
+func (f *Farm) fallBack(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg {
+	if target := f.target(q, farm, p); target != "" {
+		return q.answer([]dns.RR{q.cname(target, p.TTL)})
+	}
+	return q.nodata()
+}
+
+// hostOf returns the name under which a server is found, and whether it fits into a name.
+func hostOf(farm *steer.Farm, s *steer.Server) (string, bool) {
+	if s.Target != "" {
+		return s.Target, true
+	}
+	name := under(s.ID, steer.HostBase(farm.Service.Name))
+	return name, len(name) <= maxName
+}
+
+// maxName is the length of the longest name without escapes, its last dot included (RFC 1035 section 2.3.4).
+const maxName = 254
+
+func (q *query) glue(name string, addrs []netip.Addr, ttl uint32) []dns.RR {
+	var rrs addressRecords
+	rrs.add(q.header(name, dns.TypeA, ttl), addrs, steer.V4)
+	rrs.add(q.header(name, dns.TypeAAAA, ttl), addrs, steer.V6)
+	return rrs.rrs
+}

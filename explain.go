@@ -1,0 +1,75 @@
+package farm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/miekg/dns"
+)
+
+// explainLabel stands before the name of a service to ask why its answers are what they are.
+const explainLabel = "_farm."
+
+// maxExplained bounds the servers of an explanation: with 32 it fits, over TCP if not over UDP.
+const maxExplained = 32
+
+// explained returns the farm that a query wants explained, if the client may know. To everybody else the name is like
+// any other.
+func (f *Farm) explained(q *query) *steer.Farm {
+	name, ok := strings.CutPrefix(q.name, explainLabel)
+	if !ok || !f.conf.explain.contain(q.client.addr) {
+		return nil
+	}
+	match, farm, _ := q.snap.Find(name)
+	if match != steer.ServiceMatch || !q.zone.covers(farm, name) {
+		return nil
+	}
+	return farm
+}
+
+// explain answers TXT: a line of the decision and a line of each server that matters most. It takes no turn, so that
+// looking changes nothing.
+func (f *Farm) explain(q *query, farm *steer.Farm) *dns.Msg {
+	if q.qtype != dns.TypeTXT {
+		return q.nodata()
+	}
+	e := steer.Explain(farm, f.regions, &steer.Query{
+		Client: q.client.prefix, Region: q.client.region, Family: steer.AnyFamily,
+	})
+	line := fmt.Sprintf("policy=%s rung=%s region=%s revision=%d stale=%t servers=%d",
+		e.Policy, e.Pick.Rung, cmp.Or(e.Region, "-"), q.snap.Serial, q.snap.Stale, len(e.Candidates))
+	rrs := []dns.RR{q.txt(line)}
+	slices.SortStableFunc(e.Candidates, byImportance)
+	for i := range e.Candidates[:min(len(e.Candidates), maxExplained)] {
+		rrs = append(rrs, q.txt(describeCandidate(&e.Candidates[i])))
+	}
+	return q.answer(rrs)
+}
+
+// byImportance puts the servers that were picked first, then those that take part by tier and share.
+func byImportance(a, b steer.Candidate) int {
+	unranked := func(n int) int { return int(uint32(n - 1)) } // 0 and -1 go last
+	return cmp.Or(
+		cmp.Compare(unranked(a.Rank), unranked(b.Rank)),
+		cmp.Compare(unranked(a.Tier+1), unranked(b.Tier+1)),
+		cmp.Compare(b.Share, a.Share),
+	)
+}
+
+func describeCandidate(c *steer.Candidate) string {
+	util := "?"
+	if c.State.Known {
+		util = fmt.Sprintf("%.2f", c.State.Util)
+	}
+	return fmt.Sprintf("id=%s gate=%s tier=%d utilization=%s share=%.3f rank=%d",
+		c.Server.ID, c.State.Gate, c.Tier, util, c.Share, c.Rank)
+}
+
+// txt is never kept by a resolver: it is of this moment.
+func (q *query) txt(line string) dns.RR {
+	return &dns.TXT{Hdr: q.header(q.owner(), dns.TypeTXT, 0), Txt: []string{line}}
+}

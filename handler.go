@@ -1,0 +1,205 @@
+package farm
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/miekg/dns"
+)
+
+// query is one lookup on its way through.
+type query struct {
+	ctx    context.Context
+	w      dns.ResponseWriter
+	r      *dns.Msg
+	name   string // lower case
+	qtype  uint16
+	zone   *zone
+	opt    *dns.OPT
+	subnet *dns.EDNS0_SUBNET
+	client client
+
+	snap *steer.Snapshot
+	now  int64 // ms; the one reading of the clock
+
+	// What the cases leave for the reply.
+	outcome outcome
+	scope   uint8
+	reason  ede
+}
+
+// ServeDNS implements plugin.Handler. It takes no lock, asks nobody but the next plugin, and answers from the snapshot
+// that was current when the query came in.
+func (f *Farm) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	question := &r.Question[0]
+	q := query{ctx: ctx, w: w, r: r, name: strings.ToLower(question.Name), qtype: question.Qtype}
+	q.zone = f.zoneOf(&q)
+	if q.zone == nil || question.Qclass != dns.ClassINET {
+		return f.pass(&q)
+	}
+	if f.conf.rewrite {
+		return f.serveRewritten(&q)
+	}
+	m := f.serve(&q)
+	q.zone.counted.count(ctx, q.zone.name, q.outcome)
+	switch {
+	case q.outcome == outcomeNext:
+		return f.pass(&q)
+	case m == nil:
+		return q.outcome.rcode(), nil
+	}
+	return dns.RcodeSuccess, w.WriteMsg(m)
+}
+
+// zoneOf finds the zone that answers. A DS record belongs to the zone above the one that it is about.
+func (f *Farm) zoneOf(q *query) *zone {
+	z := f.zones.of(q.name)
+	if z != nil && q.qtype == dns.TypeDS && z.name == q.name {
+		if above := f.zones.above(q.name); above != nil {
+			return above
+		}
+	}
+	return z
+}
+
+// pass hands the query on. Where nobody is next, farm is the authority, and the name is not its own.
+func (f *Farm) pass(q *query) (int, error) {
+	if f.Next == nil {
+		return dns.RcodeRefused, nil
+	}
+	return plugin.NextOrFailure(f.Name(), f.Next, q.ctx, q.w, q.r)
+}
+
+// serve makes the reply to a query in a zone of ours. Without one, q.outcome says what to do.
+func (f *Farm) serve(q *query) *dns.Msg {
+	switch {
+	case q.r.Opcode != dns.OpcodeQuery:
+		return q.refuse(outcomeNotImplemented)
+	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
+		return q.refuse(outcomeRefused)
+	case !f.identify(q):
+		return q.refuse(outcomeFormErr)
+	}
+	f.load(q)
+	switch {
+	case f.tooStale(q):
+		return q.fail(ede{dns.ExtendedErrorCodeInvalidData, "services database out of reach for too long"})
+	case f.notReady(q):
+		return q.fail(ede{dns.ExtendedErrorCodeNotReady, "services database not read yet"})
+	}
+	return f.lookup(q)
+}
+
+// identify reads who asks, and whether the query says so in due form.
+func (f *Farm) identify(q *query) (ok bool) {
+	q.opt = q.r.IsEdns0()
+	q.subnet, ok = subnetOf(q.opt)
+	q.client = clientOf(q.w)
+	q.client.believe(q.subnet, f.conf.believed)
+	q.client.place(q.ctx, f.regions, f.conf.labels)
+	return ok
+}
+
+func (f *Farm) load(q *query) {
+	q.snap, q.now = f.source.Load(), f.source.Now()
+	if q.snap.Stale {
+		q.reason = ede{dns.ExtendedErrorCodeStaleAnswer, "services database out of reach"}
+	}
+}
+
+func (f *Farm) tooStale(q *query) bool {
+	return f.conf.maxStale > 0 && q.snap.Stale && q.now-q.snap.Since > f.conf.maxStale.Milliseconds()
+}
+
+// notReady is only ever so before the first read of the database, and if the Corefile names no service itself.
+func (f *Farm) notReady(q *query) bool {
+	return q.snap.Stale && len(q.snap.Farms()) == 0
+}
+
+// lookup finds what the name is.
+func (f *Farm) lookup(q *query) *dns.Msg {
+	if q.name == q.zone.name && (q.qtype == dns.TypeSOA || q.qtype == dns.TypeNS) {
+		return f.apex(q)
+	}
+	if farm := f.explained(q); farm != nil {
+		return f.explain(q, farm)
+	}
+	if ns := q.zone.server(q.name); ns != nil && q.snap.Farm(q.name) == nil {
+		return f.nameServer(q, ns)
+	}
+	match, farm, server := q.snap.Find(q.name)
+	switch {
+	case match == steer.ServiceMatch && q.zone.covers(farm, q.name):
+		return f.service(q, farm)
+	case match == steer.ServerMatch:
+		return f.server(q, farm, farm.Servers[server])
+	case match == steer.InnerMatch, q.name == q.zone.name, q.zone.hasBelow(q.name):
+		return q.nodata()
+	case f.conf.fall.Through(q.name):
+		q.outcome = outcomeNext
+		return nil
+	}
+	return q.nxdomain()
+}
+
+// service answers for a name that is a service.
+func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
+	switch q.qtype {
+	case dns.TypeA:
+		return f.addresses(q, farm, steer.KindA, steer.V4)
+	case dns.TypeAAAA:
+		return f.addresses(q, farm, steer.KindAAAA, steer.V6)
+	case dns.TypeCNAME:
+		return f.alias(q, farm)
+	case dns.TypeSRV:
+		return f.srv(q, farm)
+	case dns.TypeSVCB:
+		return f.svcb(q, farm)
+	case dns.TypeHTTPS:
+		// A record would send browsers to https, whatever the servers speak (RFC 9460 section 9.5).
+		if len(farm.Service.ALPN) > 0 {
+			return f.svcb(q, farm)
+		}
+	}
+	return q.nodata()
+}
+
+// decide picks the servers for a query. The questions of one lookup are given the same servers.
+func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) steer.Pick {
+	if q.name == q.zone.name {
+		family &^= steer.Named // The top of a zone cannot be an alias.
+	}
+	sq := steer.Query{
+		Client: q.client.prefix,
+		Region: q.client.region,
+		Family: family,
+		Chance: f.memory.learned.Chance(farm, q.client.prefix, kind, q.now),
+	}
+	var p steer.Pick
+	if sq.Chance%sampled == 0 {
+		start := time.Now()
+		p = steer.Decide(farm, &sq)
+		decisionSeconds.Observe(time.Since(start).Seconds())
+	} else {
+		p = steer.Decide(farm, &sq)
+	}
+	f.note(q, farm, &p)
+	return p
+}
+
+// note leaves what the pick means for the reply, for metrics, and for other plugins.
+func (f *Farm) note(q *query, farm *steer.Farm, p *steer.Pick) {
+	rungs[p.Rung].Inc()
+	f.memory.picks.add(farm, p)
+	f.describe(q, farm, p)
+	if p.Rung == steer.Nothing {
+		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
+	}
+	if p.N > 0 {
+		q.scope = scopeOf(farm, f.regions, &q.client, p.Personal)
+	}
+}

@@ -1,0 +1,41 @@
+package farm
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/coredns/coredns/plugin/metadata"
+)
+
+// describe tells other plugins (log, view, dnstap) what was decided, if metadata is on in the server block.
+func (f *Farm) describe(q *query, farm *steer.Farm, p *steer.Pick) {
+	if metadata.ValueFuncs(q.ctx) == nil {
+		return
+	}
+	pick, region := *p, q.client.region
+	set := func(name string, value metadata.Func) { metadata.SetValueFunc(q.ctx, pluginName+"/"+name, value) }
+	set("service", func() string { return farm.Service.Name })
+	set("server", func() string { return serverIDs(farm, pick.Servers[:min(pick.N, 1)]) })
+	set("servers", func() string { return serverIDs(farm, pick.Servers[:pick.N]) })
+	set("policy", func() string { return string(farm.Service.Policy) })
+	set("reason", func() string { return pick.Rung.String() })
+	set("region", func() string {
+		if region == 0 {
+			return ""
+		}
+		return f.regions.Name(region)
+	})
+	set("tier", func() string { return strconv.Itoa(pick.Tier) })
+	set("chance", func() string { return strconv.FormatUint(pick.Chance, 10) })
+}
+
+// serverIDs is the ids of servers, with commas.
+func serverIDs(farm *steer.Farm, servers []int32) string {
+	ids := make([]string, len(servers))
+	for i, s := range servers {
+		ids[i] = farm.Servers[s].ID
+	}
+	return strings.Join(ids, ",")
+}

@@ -1,0 +1,280 @@
+package farm
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/pkg/fall"
+)
+
+// config is what one farm block of the Corefile says.
+type config struct {
+	zones    []string
+	fall     fall.F
+	store    store.Config
+	maxStale time.Duration // 0 is never
+
+	services []steer.Service
+	servers  map[string][]steer.Server // by service
+	defaults steer.Service             // for the services of the block that do not say
+	regions  []steer.Region
+	labels   []labelRule
+
+	believed prefixes // resolvers whose client subnet is believed
+	explain  prefixes // clients that are told why
+	ns       []nameServer
+	mailbox  string
+	rewrite  bool
+}
+
+// parser reads one block. Each property is read by its own entry of properties.
+type parser struct {
+	*caddy.Controller
+	conf *config
+}
+
+// property is how a line of a block is read; into is what it is read into.
+type property[T any] struct {
+	read func(p *parser, args []string, into T) error
+	many bool // whether it may be given more than once
+}
+
+var properties = map[string]property[*config]{
+	"redis":       {read: readRedis},
+	"embedded":    {read: readEmbedded},
+	"prefix":      {read: readPrefix},
+	"state":       {read: readState},
+	"max_stale":   {read: readMaxStale},
+	"service":     {read: readService, many: true},
+	"policy":      ofDefaults("policy"),
+	"answers":     ofDefaults("answers"),
+	"ttl":         ofDefaults("ttl"),
+	"soft":        ofDefaults("soft"),
+	"hard":        ofDefaults("hard"),
+	"slow_start":  ofDefaults("slow_start"),
+	"drain":       ofDefaults("drain"),
+	"region":      {read: readRegion, many: true},
+	"ecs":         {read: readECS},
+	"explain":     {read: readExplain},
+	"ns":          {read: readNS, many: true},
+	"mailbox":     {read: readMailbox},
+	"rewrite":     {read: readRewrite},
+	"fallthrough": {read: readFallthrough},
+}
+
+// ofDefaults is a property of a service, said of all the services of the block.
+func ofDefaults(name string) property[*config] {
+	return property[*config]{read: func(p *parser, args []string, conf *config) error {
+		return serviceProperties[name].read(p, args, &serviceBlock{service: &conf.defaults})
+	}}
+}
+
+// parse reads the farm block of a server block. Errors carry file and line.
+func parse(c *caddy.Controller) (*config, error) {
+	p := &parser{Controller: c, conf: &config{servers: make(map[string][]steer.Server)}}
+	for i := 0; c.Next(); i++ {
+		if i > 0 {
+			return nil, plugin.ErrOnce
+		}
+		if err := p.readZones(c.RemainingArgs()); err != nil {
+			return nil, err
+		}
+		if err := readBlock(p, properties, p.conf); err != nil {
+			return nil, err
+		}
+	}
+	return p.conf, p.check()
+}
+
+// readBlock reads the block that opens on the line at hand, if one does: one property a line.
+func readBlock[T any](p *parser, table map[string]property[T], into T) error {
+	if !p.NextArg() {
+		return nil
+	}
+	seen := make(map[string]bool)
+	for p.Next() {
+		name := p.Val()
+		if name == "}" {
+			return nil
+		}
+		prop, ok := table[name]
+		switch {
+		case !ok:
+			return p.Errf("unknown property %q", name)
+		case seen[name] && !prop.many:
+			return p.Errf("%s is given more than once", name)
+		}
+		seen[name] = true
+		if err := prop.read(p, p.RemainingArgs(), into); err != nil {
+			return err
+		}
+	}
+	return p.Err("a block is not closed: expected }")
+}
+
+func (p *parser) readZones(args []string) error {
+	for _, arg := range args {
+		if len(plugin.Host(arg).NormalizeExact()) == 0 {
+			return p.Errf("%q is not a zone", arg)
+		}
+	}
+	p.conf.zones = plugin.OriginsFromArgsOrServerBlock(args, p.ServerBlockKeys)
+	slices.Sort(p.conf.zones)
+	p.conf.zones = slices.Compact(p.conf.zones)
+	if len(p.conf.zones) == 0 {
+		return p.Err("farm needs a zone, of its own or of its server block")
+	}
+	return nil
+}
+
+// check tests what no line can know by itself.
+func (p *parser) check() error {
+	conf := p.conf
+	if len(conf.store.URLs) == 0 && conf.store.Embedded == "" {
+		conf.store.Embedded = defaultEmbedded
+	}
+	if err := conf.store.Check(); err != nil {
+		return p.Errf("store: %v", err)
+	}
+	for i := range conf.services {
+		if err := p.checkService(&conf.services[i]); err != nil {
+			return err
+		}
+	}
+	if err := store.CheckService(&conf.defaults); err != nil {
+		return p.Errf("%v", err)
+	}
+	return nil
+}
+
+// checkService tests a service against the block that it stands in.
+func (p *parser) checkService(s *steer.Service) error {
+	zone := newZones(p.conf.zones).of(strings.TrimPrefix(s.Name, "*."))
+	for _, server := range p.conf.servers[s.Name] {
+		if server.Target != "" && zone != nil && zone.name == s.Name {
+			return p.Errf("service %s, server %s: the top of a zone cannot be an alias: needs addresses", s.Name, server.ID)
+		}
+		if r := server.Region; r != "" && len(p.conf.regions) > 0 && !p.hasRegion(r) {
+			return p.Errf("service %s, server %s: no region property names %q", s.Name, server.ID, r)
+		}
+	}
+	return nil
+}
+
+func (p *parser) hasRegion(name string) bool {
+	return slices.ContainsFunc(p.conf.regions, func(r steer.Region) bool { return r.Name == name })
+}
+
+// defaultEmbedded is where the embedded store listens: on loopback, beside the port of a real Redis.
+const defaultEmbedded = "127.0.0.1:6399"
+
+func readRedis(p *parser, args []string, conf *config) error {
+	if len(args) == 0 {
+		return p.Err("redis needs a URL: redis://HOST:PORT, rediss://, unix:// or redis+sentinel://")
+	}
+	if conf.store.Embedded != "" {
+		return p.Err("redis and embedded exclude each other")
+	}
+	if _, err := store.ParseURLs(args); err != nil {
+		return p.Errf("redis: %v", err)
+	}
+	conf.store.URLs = args
+	return nil
+}
+
+func readEmbedded(p *parser, args []string, conf *config) error {
+	if len(conf.store.URLs) > 0 {
+		return p.Err("redis and embedded exclude each other")
+	}
+	if len(args) == 0 {
+		args = []string{defaultEmbedded}
+	}
+	if _, err := netip.ParseAddrPort(args[0]); len(args) > 1 || err != nil {
+		return p.Errf("embedded needs one IP:PORT, not %q", strings.Join(args, " "))
+	}
+	conf.store.Embedded = args[0]
+	return nil
+}
+
+func readPrefix(p *parser, args []string, conf *config) error {
+	if len(args) != 1 {
+		return p.Err("prefix needs one name")
+	}
+	conf.store.Prefix = args[0]
+	return nil
+}
+
+func readState(p *parser, args []string, conf *config) error {
+	if len(args) != 1 {
+		return p.Err("state needs one file name")
+	}
+	file := args[0]
+	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(file) {
+		file = filepath.Join(root, file)
+	}
+	conf.store.StateFile = file
+	return nil
+}
+
+func readMaxStale(p *parser, args []string, conf *config) (err error) {
+	conf.maxStale, err = p.duration("max_stale", args)
+	return err
+}
+
+func readMailbox(p *parser, args []string, conf *config) error {
+	if len(args) != 1 {
+		return p.Err("mailbox needs one name: hostmaster.example.org")
+	}
+	name, ok := hostName(args[0])
+	if !ok {
+		return p.Errf("mailbox needs a name, not %q", args[0])
+	}
+	conf.mailbox = name
+	return nil
+}
+
+func readRewrite(p *parser, args []string, conf *config) error {
+	if len(args) > 0 {
+		return p.Errf("rewrite takes no argument, not %q", args[0])
+	}
+	conf.rewrite = true
+	return nil
+}
+
+func readFallthrough(p *parser, args []string, conf *config) error {
+	for _, arg := range args {
+		if len(plugin.Host(arg).NormalizeExact()) == 0 {
+			return p.Errf("fallthrough needs zones, not %q", arg)
+		}
+	}
+	conf.fall.SetZonesFromArgs(args)
+	return nil
+}
+
+func readNS(p *parser, args []string, conf *config) error {
+	if len(args) == 0 {
+		return p.Err("ns needs a name")
+	}
+	name, ok := hostName(args[0])
+	if !ok {
+		return p.Errf("ns needs the name of a host, not %q", args[0])
+	}
+	if len(conf.ns) == maxNS {
+		return p.Errf("ns: more than %d name servers", maxNS)
+	}
+	if slices.ContainsFunc(conf.ns, func(ns nameServer) bool { return ns.name == name }) {
+		return p.Errf("ns %s is given more than once", name)
+	}
+	addrs, err := p.addresses("ns "+name, args[1:])
+	conf.ns = append(conf.ns, nameServer{name, addrs})
+	return err
+}

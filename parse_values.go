@@ -1,0 +1,103 @@
+package farm
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/pkg/durations"
+)
+
+// maxUtilization bounds limits of utilisation: a server can be over its capacity, not by tenfold.
+const maxUtilization = 10
+
+// maxStaleMost bounds max_stale, so that sums of times stay far from overflow.
+const maxStaleMost = 365 * 24 * time.Hour
+
+func (p *parser) integer(name string, args []string, lo, hi int) (int, error) {
+	if len(args) == 1 {
+		if n, err := strconv.Atoi(args[0]); err == nil && lo <= n && n <= hi {
+			return n, nil
+		}
+	}
+	return 0, p.Errf("%s needs a whole number from %d to %d, not %q", name, lo, hi, strings.Join(args, " "))
+}
+
+// number reads a number above 0.
+func (p *parser) number(name string, args []string, hi float64) (float64, error) {
+	if len(args) == 1 {
+		if x, err := strconv.ParseFloat(args[0], 64); err == nil && x > 0 && x <= hi {
+			return x, nil
+		}
+	}
+	return 0, p.Errf("%s needs a number above 0 and up to %v, not %q", name, hi, strings.Join(args, " "))
+}
+
+// duration reads a time above 0: 90s, 5m, or a number of seconds.
+func (p *parser) duration(name string, args []string) (time.Duration, error) {
+	if len(args) == 1 {
+		if d, err := durations.NewDurationFromArg(args[0]); err == nil && d > 0 && d <= maxStaleMost {
+			return d, nil
+		}
+	}
+	return 0, p.Errf("%s needs a duration, as 90s or 5m, not %q", name, strings.Join(args, " "))
+}
+
+// ramp reads a time of at most steer.MaxRamp, in seconds.
+func (p *parser) ramp(name string, args []string) (float64, error) {
+	d, err := p.duration(name, args)
+	if err == nil && d.Seconds() > steer.MaxRamp {
+		err = p.Errf("%s needs at most %d seconds, not %s", name, steer.MaxRamp, args[0])
+	}
+	return math.Max(d.Seconds(), 0), err
+}
+
+func (p *parser) addresses(what string, args []string) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for _, arg := range args {
+		a, err := netip.ParseAddr(arg)
+		a = a.Unmap()
+		switch {
+		case err != nil || a.Zone() != "":
+			return nil, p.Errf("%s: %q is not an IP address", what, arg)
+		case a.IsUnspecified() || a.IsMulticast():
+			return nil, p.Errf("%s: %s is not the address of a host", what, arg)
+		case slices.Contains(addrs, a):
+			return nil, p.Errf("%s: %s is given more than once", what, arg)
+		}
+		addrs = append(addrs, a)
+	}
+	if len(addrs) > steer.MaxAddresses {
+		return nil, p.Errf("%s: more than %d addresses", what, steer.MaxAddresses)
+	}
+	return addrs, nil
+}
+
+// prefix reads a subnet, or an address as the subnet of itself.
+func (p *parser) prefix(what, arg string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(arg); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	n, err := netip.ParsePrefix(arg)
+	switch {
+	case err != nil || n.Addr().Is4In6():
+		return n, p.Errf("%s: %q is not a subnet", what, arg)
+	case n != n.Masked():
+		return n, p.Errf("%s: %s has bits beyond its length: did you mean %s?", what, arg, n.Masked())
+	}
+	return n, nil
+}
+
+// hostName reads a name that a record may point to.
+func hostName(arg string) (string, bool) {
+	name := plugin.Name(arg).Normalize()
+	return name, !strings.HasPrefix(name, "*") && store.CheckServiceName(name) == nil
+}
