@@ -1,0 +1,216 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+)
+
+// Base is what stands in the Corefile: the services of its zones, which Redis adds to and overrides. A View keeps it; do
+// not change it afterwards.
+type Base struct {
+	Zones    []string                  // lower-case FQDNs; services outside are left out; none is every zone
+	Services []steer.Service           // with distinct names
+	Servers  map[string][]steer.Server // by service; ids distinct in each
+	Regions  *steer.Regions            // may be nil
+	Indexed  bool                      // whether Farm.ByAddress will be asked
+	Default  steer.Service             // for what neither Redis nor the Corefile says of a service
+}
+
+// board is a Base made ready to be asked by name.
+type board struct {
+	Base
+	specs   map[string]*steer.Service
+	servers map[string]map[string]*steer.Server
+}
+
+func newBoard(b Base) *board {
+	g := &board{Base: b, specs: make(map[string]*steer.Service), servers: make(map[string]map[string]*steer.Server)}
+	for i := range b.Services {
+		g.specs[b.Services[i].Name] = &b.Services[i]
+	}
+	for name, list := range b.Servers {
+		if g.specs[name] == nil {
+			g.specs[name] = &steer.Service{Name: name}
+		}
+		byID := make(map[string]*steer.Server, len(list))
+		for i := range list {
+			byID[list[i].ID] = &list[i]
+		}
+		g.servers[name] = byID
+	}
+	return g
+}
+
+// covers says whether a service lies in the board's zones.
+func (g *board) covers(name string) bool {
+	if len(g.Zones) == 0 {
+		return true
+	}
+	host := strings.TrimPrefix(name, "*.")
+	return slices.ContainsFunc(g.Zones, func(zone string) bool {
+		return zone == "." || host == zone || strings.HasSuffix(host, "."+zone)
+	})
+}
+
+// has says whether the service is to be published: the Corefile or Redis says something of it, or it has servers.
+func (g *board) has(name string, s *service) bool {
+	if g.specs[name] != nil {
+		return true
+	}
+	return s != nil && g.covers(name) && (s.spec != nil || s.registered())
+}
+
+func (s *service) registered() bool {
+	for _, v := range s.servers {
+		if v.rec != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// names lists every service to be published.
+func (g *board) names(r *replica) []string {
+	names := slices.Collect(maps.Keys(g.specs))
+	for _, sh := range r.shards {
+		for name, s := range sh.services {
+			if g.specs[name] == nil && g.has(name, s) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// input collects what a farm is built from, on the running clock. It returns false if there is no such service.
+// next is when what probers say will change by time alone, 0 for never.
+func (g *board) input(r *replica, name string, now int64) (in steer.Input, next int64, ok bool) {
+	sh := r.shards[Shard(name)]
+	s := sh.services[name]
+	if !g.has(name, s) {
+		return in, 0, false
+	}
+	in = steer.Input{Service: g.service(name, s), Regions: g.Regions, Now: now, Indexed: g.Indexed}
+	life := sh.clock.at(now)
+	static := g.servers[name]
+	for id, rec := range static {
+		var v *server
+		if s != nil {
+			v = s.servers[id]
+		}
+		in.Members = append(in.Members, member(rec, v, true, now, life, &next))
+	}
+	if s == nil {
+		return in, next, true
+	}
+	in.Members = slices.Grow(in.Members, len(s.servers))
+	for id, v := range s.servers {
+		if v.rec != nil && static[id] == nil {
+			in.Members = append(in.Members, member(nil, v, false, now, life, &next))
+		}
+	}
+	return in, next, true
+}
+
+// member makes one server's member. static is its record in the Corefile, if any; v what Redis says of it, if anything.
+func member(static *steer.Server, v *server, known bool, now, life int64, next *int64) steer.Member {
+	m := steer.Member{Server: static, Report: steer.NoReport}
+	if v == nil {
+		return m
+	}
+	if v.rec != nil {
+		m.Server = v.rec
+	}
+	shift := now - life
+	m.Admin = steer.Admin{State: v.admin.state, Since: v.admin.since + shift}
+	m.Measured = v.measured
+	if v.joined > 0 && !(known && v.isNew) { // one that the Corefile knew served before its agent came
+		m.Joined = v.joined + shift
+	}
+	if v.own != nil {
+		m.Report, m.Reported, m.LeaseEnd = v.own.Report, true, v.own.end+shift
+	}
+	if len(v.probes) > 0 {
+		v.quorum(&m, life, shift, next)
+	}
+	return m
+}
+
+// quorum adds what probers say: the server is down when more than half of those that are alive say so. When all of them
+// have fallen silent, nobody has said anything.
+func (v *server) quorum(m *steer.Member, life, shift int64, next *int64) {
+	var voters, down int
+	var end int64
+	var reason string
+	for _, w := range v.probes {
+		if life >= w.end {
+			continue
+		}
+		voters++
+		end = max(end, w.end)
+		if at := w.end + shift; *next == 0 || at < *next {
+			*next = at
+		}
+		if w.Health == steer.Down {
+			down++
+			reason = w.Reason
+		}
+	}
+	if voters == 0 {
+		return
+	}
+	if !m.Reported {
+		m.Reported, m.LeaseEnd = true, end+shift
+	}
+	if 2*down > voters {
+		m.Report.Health, m.Report.Reason = steer.Down, reason
+	}
+}
+
+// service merges what is said of a service: Redis over the Corefile over the defaults, field by field.
+func (g *board) service(name string, s *service) steer.Service {
+	out := steer.Service{Name: name}
+	if s != nil && s.spec != nil {
+		out = *s.spec
+	}
+	if spec := g.specs[name]; spec != nil {
+		fill(&out, spec)
+	}
+	fill(&out, &g.Default)
+	return out
+}
+
+// fill fills the zero fields of s in from d.
+func fill(s, d *steer.Service) {
+	if s.Policy == "" {
+		s.Policy = d.Policy
+	}
+	if s.Answers == 0 {
+		s.Answers = d.Answers
+	}
+	if s.TTL == 0 {
+		s.TTL = d.TTL
+	}
+	if s.MaxTTL == 0 {
+		s.MaxTTL = d.MaxTTL
+	}
+	fillNumber(&s.Soft, d.Soft)
+	fillNumber(&s.Hard, d.Hard)
+	fillNumber(&s.SlowStart, d.SlowStart)
+	fillNumber(&s.Drain, d.Drain)
+	if len(s.Fallback) == 0 {
+		s.Fallback = d.Fallback
+	}
+	if len(s.ALPN) == 0 {
+		s.ALPN = d.ALPN
+	}
+}
+
+func fillNumber(x *float64, d float64) {
+	if *x == 0 {
+		*x = d
+	}
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+)
+
+// Database is all that the database held when it was read.
+type Database struct {
+	Now      int64           // ms, Redis's clock
+	Services []ServiceRecord // by name
+	Nodes    []Node
+	Bad      []Reject // records that no replica takes
+
+	replica *replica
+}
+
+// ServiceRecord is a service and its servers.
+type ServiceRecord struct {
+	Name    string
+	Service *steer.Service // nil when Redis says nothing of it but has servers of it
+	Shard   int
+	Servers []ServerRecord // by id
+}
+
+// ServerRecord is what Redis says of one server.
+type ServerRecord struct {
+	ID         string
+	Server     *steer.Server // nil when it is not registered: it may stand in a Corefile
+	By         string        // ByAgent or ByOperator; who registered it
+	Admin      steer.AdminState
+	AdminBy    string
+	AdminSince int64             // ms, Redis's clock; 0 if nobody ever set it
+	Report     *Report           // its own agent's last; nil if there is none
+	Probes     map[string]Report // by reporter
+}
+
+// Read reads everything. Records that cannot be read are named in Bad.
+func (c *Client) Read(ctx context.Context) (*Database, error) {
+	ctx, cancel := deadline(ctx, readTime)
+	defer cancel()
+	db := &Database{replica: newReplica()}
+	db.replica.once = true
+	byName := make(map[string]*ServiceRecord)
+	for i := range Shards {
+		d, err := fetchShard(ctx, c.db, c.prefix, i)
+		if err != nil {
+			return nil, c.wrap("read", err)
+		}
+		db.Now = max(db.Now, d.now)
+		db.take(i, d, byName)
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		s := byName[name]
+		slices.SortFunc(s.Servers, func(a, b ServerRecord) int { return strings.Compare(a.ID, b.ID) })
+		db.Services = append(db.Services, *s)
+	}
+	var err error
+	db.Nodes, err = c.Nodes(ctx)
+	return db, err
+}
+
+// take loads a shard the way replicas do, and lists what they take. Its clock is Redis's.
+func (db *Database) take(shard int, d *dump, byName map[string]*ServiceRecord) {
+	r := db.replica
+	r.counts.recent = r.counts.recent[:0]
+	r.load(shard, d, d.now)
+	db.Bad = append(db.Bad, r.counts.recent...)
+	reports := reportsOf(d)
+	for name, s := range r.shards[shard].services {
+		rec := &ServiceRecord{Name: name, Service: s.spec, Shard: shard}
+		for id, v := range s.servers {
+			rec.Servers = append(rec.Servers, v.record(name, id, reports))
+		}
+		byName[name] = rec
+	}
+}
+
+// reportsOf decodes the reports of a dump once more: replicas keep only what decisions need.
+func reportsOf(d *dump) map[[2]string]*Report {
+	out := make(map[[2]string]*Report)
+	for _, rec := range d.records {
+		if rec.kind != kindReport {
+			continue
+		}
+		if r, err := decodeReport(rec.svc, rec.id, rec.data); err == nil {
+			out[[2]string{rec.svc, rec.id}] = r
+		}
+	}
+	return out
+}
+
+func (v *server) record(svc, id string, reports map[[2]string]*Report) ServerRecord {
+	rec := ServerRecord{
+		ID: id, Server: v.rec, By: v.by, Admin: v.admin.state, AdminBy: v.admin.by, AdminSince: v.admin.at,
+		Report: reports[[2]string{svc, id}],
+	}
+	if rec.By == "" && v.rec != nil {
+		rec.By = ByOperator
+	}
+	if rec.Admin == "" {
+		rec.Admin = steer.Ready
+	}
+	for reporter := range v.probes {
+		if r := reports[[2]string{svc, id + "@" + reporter}]; r != nil {
+			if rec.Probes == nil {
+				rec.Probes = make(map[string]Report)
+			}
+			rec.Probes[reporter] = *r
+		}
+	}
+	return rec
+}
+
+// Base returns what stands in the Corefiles of the replicas that are alive.
+func (db *Database) Base() Base {
+	specs := make(map[string]steer.Service)
+	servers := make(map[string]map[string]steer.Server)
+	var b Base
+	for _, n := range db.Nodes {
+		if n.Static == nil {
+			continue
+		}
+		b.Default = n.Static.Default
+		maps.Copy(specs, n.Static.Services)
+		maps.Copy(servers, n.Static.Servers)
+	}
+	b.Servers = make(map[string][]steer.Server)
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		spec := specs[name]
+		spec.Name = name
+		if CheckServiceName(name) != nil || CheckService(&spec) != nil {
+			continue
+		}
+		b.Services = append(b.Services, spec)
+		for _, id := range slices.Sorted(maps.Keys(servers[name])) {
+			rec := servers[name][id]
+			rec.ID = id
+			if isID(id) && CheckServer(&rec) == nil {
+				b.Servers[name] = append(b.Servers[name], rec)
+			}
+		}
+	}
+	return b
+}
+
+// Snapshot builds what a replica with this Base has. What replicas measure and learn over time is not in it. Its times
+// are on Redis's clock, Now.
+func (db *Database) Snapshot(b Base) *steer.Snapshot {
+	v := newView(nil, b)
+	v.publish(v.collect(db.replica, nil, true, db.Now), db.replica.edits, false, 0)
+	return v.Load()
+}

@@ -1,0 +1,56 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Shards is the number of parts that the services are spread over. Every key of a service carries the hash tag of its
+// shard, so that one act is one atomic script on Redis Cluster, and a reader follows this many streams and no more.
+const Shards = 16
+
+// DefaultPrefix is what the names of all keys begin with when nobody says otherwise.
+const DefaultPrefix = "farm"
+
+// Shard returns the shard of a service, 0 to Shards-1: FNV-1a (32 bits) of its lower-case FQDN, modulo Shards.
+func Shard(service string) int {
+	h := uint32(2166136261)
+	for i := range len(service) {
+		h = (h ^ uint32(service[i])) * 16777619
+	}
+	return int(h % Shards)
+}
+
+// Keys returns the names of the keys of a service, in the order in which every script takes them: revision, stream,
+// services, servers, admin states, reports.
+func Keys(prefix, service string) []string {
+	tag := tagOf(prefix, Shard(service))
+	return []string{tag + "rev", tag + "chg", tag + "svcs", tag + "srvs:" + service, tag + "adms:" + service, tag + "reps:" + service}
+}
+
+func tagOf(prefix string, shard int) string { return fmt.Sprintf("%s:{%02d}:", prefix, shard) }
+
+func revKey(prefix string, shard int) string      { return tagOf(prefix, shard) + "rev" }
+func streamKey(prefix string, shard int) string   { return tagOf(prefix, shard) + "chg" }
+func servicesKey(prefix string, shard int) string { return tagOf(prefix, shard) + "svcs" }
+func nodeKey(prefix, name string) string          { return prefix + ":node:" + name }
+
+// checkPrefix keeps the hash tag the only one in a key.
+func checkPrefix(prefix string) error {
+	bad := func(r rune) bool { return !strings.ContainsRune(prefixRunes, r) }
+	if prefix == "" || len(prefix) > 64 || strings.ContainsFunc(prefix, bad) {
+		return fmt.Errorf("prefix %q: expected 1 to 64 letters, digits and .:_-", clip(prefix))
+	}
+	return nil
+}
+
+const prefixRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-"
+
+// clip shortens foreign text for messages.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Bounds of names and records. The scripts hold writers to them, and readers hold the database to them.
+const (
+	maxName     = 254  // a domain name as text, with its final dot
+	maxID       = 63   // one label
+	maxRecord   = 8192 // octets of one JSON record
+	maxServers  = 100_000
+	maxServices = 10_000 // a shard
+)
+
+// CheckServiceName says whether name is a lower-case FQDN that can be a service: labels of [a-z0-9_-], at most 63
+// octets each, after an optional leading "*.".
+func CheckServiceName(name string) error {
+	if err := checkFQDN(strings.TrimPrefix(name, "*.")); err != nil || len(name) > maxName {
+		return fmt.Errorf("service name %q: expected a lower-case name with its final dot, such as www.example.org", clip(name))
+	}
+	return nil
+}
+
+// CheckID says whether id can name a server or a reporter: one label of lower-case letters, digits and inner hyphens.
+func CheckID(id string) error {
+	if !isID(id) {
+		return fmt.Errorf("id %q: expected 1 to 63 lower-case letters, digits and inner hyphens", clip(id))
+	}
+	return nil
+}
+
+func isID(id string) bool {
+	return id != "" && len(id) <= maxID && id[0] != '-' && id[len(id)-1] != '-' && only(id, "-")
+}
+
+func checkFQDN(name string) error {
+	rest, rooted := strings.CutSuffix(name, ".")
+	if !rooted || len(name) > maxName {
+		return fmt.Errorf("name %q: expected a final dot", clip(name))
+	}
+	for label := range strings.SplitSeq(rest, ".") {
+		if label == "" || len(label) > maxID || !only(label, "-_") {
+			return fmt.Errorf("name %q: expected labels of lower-case letters, digits, - and _", clip(name))
+		}
+	}
+	return nil
+}
+
+// only says whether s is of lower-case letters, digits and the extra ones.
+func only(s, extra string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && strings.IndexByte(extra, c) < 0 {
+			return false
+		}
+	}
+	return true
+}

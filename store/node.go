@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/coredns-farm/farm/steer"
+)
+
+// Node is what a replica (a CoreDNS with this plugin) says of itself in the database. It expires with the replica.
+type Node struct {
+	Name     string             `json:"name"` // HOST-PID
+	Version  string             `json:"version,omitempty"`
+	Since    int64              `json:"since"` // ms since 1970; when it started
+	Shards   [Shards]ShardState `json:"shards"`
+	Services int                `json:"services"`
+	Servers  int                `json:"servers"`
+	Orphans  int                `json:"orphans,omitempty"`
+	Rejected map[string]uint64  `json:"rejected,omitempty"` // by reason
+	Rejects  []Reject           `json:"rejects,omitempty"`  // the last ones
+	Static   *Static            `json:"static,omitempty"`   // left out when it is too large
+}
+
+// Static is what stands in a replica's Corefile.
+type Static struct {
+	Default  steer.Service                      `json:"default"`
+	Services map[string]steer.Service           `json:"services"` // by name
+	Servers  map[string]map[string]steer.Server `json:"servers"`  // by service, by id
+}
+
+// Times and bounds of node records.
+const (
+	nodeEvery  = 10 * time.Second
+	nodeExpiry = 30 * time.Second
+	maxStatic  = 256 << 10
+	maxNode    = 512 << 10
+	maxNodes   = 10_000
+)
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%.100s-%d", notInNames.ReplaceAllString(host, "-"), os.Getpid())
+}
+
+// nodeLoop writes the node record now and then, until it turns out that it may not.
+func (s *Store) nodeLoop(ctx context.Context) {
+	name := nodeName()
+	for wait := time.Second; pause(ctx, wait); wait = nodeEvery {
+		err := s.writeNode(ctx, name)
+		if err == nil || !redis.HasErrorPrefix(err, "NOPERM") && !redis.HasErrorPrefix(err, "READONLY") {
+			continue
+		}
+		s.cfg.Logger.info("store %s: this user may not write %s: farm status will not show this replica",
+			s.client, nodeKey(s.cfg.Prefix, name))
+		return
+	}
+}
+
+func (s *Store) writeNode(ctx context.Context, name string) error {
+	data, err := json.Marshal(s.node(name))
+	if err != nil {
+		return fmt.Errorf("node record: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
+	defer cancel()
+	return s.client.db.Set(ctx, nodeKey(s.cfg.Prefix, name), data, nodeExpiry).Err()
+}
+
+func (s *Store) node(name string) *Node {
+	st := s.Status()
+	n := &Node{
+		Name: name, Version: s.cfg.Version, Since: s.start.UnixMilli(), Shards: st.Shards,
+		Services: st.Services, Servers: st.Servers, Orphans: st.Orphans,
+		Rejected: st.Rejected, Rejects: st.Rejects, Static: s.static(),
+	}
+	if size, err := json.Marshal(n.Static); err != nil || len(size) > maxStatic {
+		n.Static = nil
+	}
+	return n
+}
+
+// static gathers the Corefile's services from the views.
+func (s *Store) static() *Static {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	out := &Static{Services: make(map[string]steer.Service), Servers: make(map[string]map[string]steer.Server)}
+	for v := range s.views {
+		out.Default = v.board.Default
+		for name, spec := range v.board.specs {
+			merged := *spec
+			fill(&merged, &v.board.Default)
+			out.Services[name] = merged
+		}
+		for name, servers := range v.board.servers {
+			byID := make(map[string]steer.Server, len(servers))
+			for id, rec := range servers {
+				byID[id] = *rec
+			}
+			out.Servers[name] = byID
+		}
+	}
+	return out
+}
+
+// Nodes returns the replicas that are alive. It scans the key space, and is for people, not for loops. Records that
+// cannot be read are left out.
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	ctx, cancel := deadline(ctx, readTime)
+	defer cancel()
+	keys, err := c.nodeKeys(ctx)
+	if err != nil {
+		return nil, c.wrap("nodes", err)
+	}
+	nodes := make([]Node, 0, len(keys))
+	for _, key := range keys {
+		data, err := c.db.Get(ctx, key).Result()
+		if errors.Is(err, redis.Nil) || isWrongType(err) {
+			continue
+		}
+		if err != nil {
+			return nil, c.wrap("nodes", err)
+		}
+		var n Node
+		if len(data) > maxNode || json.Unmarshal([]byte(data), &n) != nil {
+			continue
+		}
+		n.Name = strings.TrimPrefix(key, nodeKey(c.prefix, ""))
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+func (c *Client) nodeKeys(ctx context.Context) ([]string, error) {
+	pattern := nodeKey(c.prefix, "") + "*"
+	cluster, ok := c.db.(*redis.ClusterClient)
+	if !ok {
+		return scanKeys(ctx, c.db, pattern)
+	}
+	var mu sync.Mutex // masters are asked side by side
+	var all []string
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		keys, err := scanKeys(ctx, node, pattern)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, keys...)
+		return err
+	})
+	return all, err
+}
+
+func scanKeys(ctx context.Context, db redis.Cmdable, pattern string) ([]string, error) {
+	var keys []string
+	it := db.Scan(ctx, 0, pattern, scanPage).Iterator()
+	for it.Next(ctx) {
+		if len(keys) == maxNodes {
+			return nil, bad("count", "more than %d nodes", maxNodes)
+		}
+		keys = append(keys, it.Val())
+	}
+	return keys, it.Err()
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// How building is spread: at once when little happens, and in bursts for at most a fifth of the time, unless that made
+// answers older than longestWait.
+const (
+	buildShare  = 4
+	longestWait = 100 * time.Millisecond
+	tick        = time.Second
+)
+
+func (s *Store) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// publishLoop builds what changed, and once a second what time alone changes.
+func (s *Store) publishLoop(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		case <-ticker.C:
+			s.look()
+		}
+		began := time.Now()
+		s.publish()
+		if !pause(ctx, min(buildShare*time.Since(began), longestWait)) {
+			return
+		}
+	}
+}
+
+// look does what is due once a second.
+func (s *Store) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replica.dropOrphans(s.now())
+}
+
+func (s *Store) publish() {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	views := make([]*View, 0, len(s.views))
+	for v := range s.views {
+		views = append(views, v)
+	}
+	s.mu.Lock()
+	dirty := s.replica.dirty
+	s.replica.dirty = make(map[string]struct{})
+	s.mu.Unlock()
+	s.refresh(views, dirty, false)
+}
+
+// refresh collects under the lock and builds outside it.
+func (s *Store) refresh(views []*View, dirty map[string]struct{}, all bool) {
+	for _, v := range views {
+		s.mu.Lock()
+		now := s.now()
+		jobs := v.collect(s.replica, dirty, all, now)
+		edits := s.replica.edits
+		stale, since := s.staleness(now)
+		s.mu.Unlock()
+		v.publish(jobs, edits, stale, since)
+	}
+}

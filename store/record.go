@@ -1,0 +1,254 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/coredns-farm/farm/steer"
+)
+
+// The kinds of records, as entries of the change streams name them.
+const (
+	kindService = "service"
+	kindServer  = "server"
+	kindAdmin   = "admin"
+	kindReport  = "report"
+)
+
+// ByOperator and ByAgent say who registered a server or set an admin state.
+const (
+	ByOperator = "operator"
+	ByAgent    = "agent"
+)
+
+// badRecord is why a record was rejected. The reason is one of a few words, for counters.
+type badRecord struct {
+	reason string
+	text   string
+}
+
+func (e *badRecord) Error() string { return e.text }
+
+func bad(reason, format string, args ...any) error {
+	return &badRecord{reason, fmt.Sprintf(format, args...)}
+}
+
+// reasonOf returns the counter under which a rejection goes.
+func reasonOf(err error) string {
+	if e, ok := errors.AsType[*badRecord](err); ok {
+		return e.reason
+	}
+	return "other"
+}
+
+// decode reads one JSON object. Unknown fields are left alone: a newer writer may know more.
+func decode(data string, into any) error {
+	if len(data) > maxRecord {
+		return bad("size", "%d octets: expected at most %d", len(data), maxRecord)
+	}
+	if !utf8.ValidString(data) {
+		return bad("json", "not UTF-8")
+	}
+	if err := json.Unmarshal([]byte(data), into); err != nil {
+		return bad("json", "%s", clip(err.Error()))
+	}
+	return nil
+}
+
+// serviceRecord is a field of the services hash. An implied one was written by a script because something hangs under
+// the service, and says nothing of it.
+type serviceRecord struct {
+	steer.Service
+	Implied bool `json:"implied,omitempty"`
+}
+
+func decodeService(name, data string) (*serviceRecord, error) {
+	if err := CheckServiceName(name); err != nil {
+		return nil, bad("name", "%s", err)
+	}
+	rec := new(serviceRecord)
+	if err := decode(data, rec); err != nil {
+		return nil, err
+	}
+	rec.Name = name
+	return rec, CheckService(&rec.Service)
+}
+
+// CheckService says what is wrong with a service's record, nil if nothing is.
+func CheckService(s *steer.Service) error {
+	if s.Policy != "" && !knownPolicy(s.Policy) {
+		return bad("range", "policy %q: expected one of %v", clip(string(s.Policy)), steer.Policies)
+	}
+	if s.Answers < 0 || s.Answers > steer.MaxAnswers {
+		return bad("range", "answers %d: expected 1 to %d", s.Answers, steer.MaxAnswers)
+	}
+	if s.TTL > steer.MaxTTL || s.MaxTTL > steer.MaxTTL || s.MaxTTL != 0 && s.MaxTTL < s.TTL {
+		return bad("range", "ttl %d, max_ttl %d: expected ttl <= max_ttl <= %d", s.TTL, s.MaxTTL, steer.MaxTTL)
+	}
+	if !within(s.SlowStart, 0, steer.MaxRamp) || !within(s.Drain, 0, steer.MaxRamp) {
+		return bad("range", "slow_start %v, drain %v: expected 0 to %d s", s.SlowStart, s.Drain, steer.MaxRamp)
+	}
+	if err := checkLimits(s.Soft, s.Hard); err != nil {
+		return err
+	}
+	return checkLists(s)
+}
+
+func knownPolicy(p steer.Policy) bool {
+	for _, known := range steer.Policies {
+		if p == known {
+			return true
+		}
+	}
+	return false
+}
+
+// maxLimit bounds soft and hard limits; utilisations above 1 are possible, but nobody plans for ten times that.
+const maxLimit = 10
+
+func checkLimits(soft, hard float64) error {
+	if !within(soft, 0, maxLimit) || !within(hard, 0, maxLimit) || soft > 0 && hard > 0 && soft > hard {
+		return bad("range", "soft %v, hard %v: expected soft <= hard <= %d", soft, hard, maxLimit)
+	}
+	return nil
+}
+
+func checkLists(s *steer.Service) error {
+	const most = 8
+	if len(s.Fallback) > most || len(s.ALPN) > most {
+		return bad("count", "fallback, alpn: expected at most %d of each", most)
+	}
+	for _, name := range s.Fallback {
+		if err := checkFQDN(name); err != nil {
+			return bad("name", "fallback: %s", err)
+		}
+	}
+	for _, p := range s.ALPN {
+		if p == "" || len(p) > 32 || !printable(p) {
+			return bad("name", "alpn %q: expected 1 to 32 printable characters", clip(p))
+		}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// serverRecord is a field of a service's servers hash.
+type serverRecord struct {
+	steer.Server
+	By string `json:"by,omitempty"` // who registered it; empty is an operator
+}
+
+func decodeServer(id, data string) (*serverRecord, error) {
+	if !isID(id) {
+		return nil, bad("name", "%s", CheckID(id))
+	}
+	rec := new(serverRecord)
+	if err := decode(data, rec); err != nil {
+		return nil, err
+	}
+	rec.ID = id
+	for i, a := range rec.Addresses {
+		rec.Addresses[i] = a.Unmap()
+	}
+	if rec.By != "" && rec.By != ByAgent && rec.By != ByOperator {
+		return nil, bad("range", "by %q: expected %s or %s", clip(rec.By), ByAgent, ByOperator)
+	}
+	return rec, CheckServer(&rec.Server)
+}
+
+// CheckServer says what is wrong with a server's record, nil if nothing is.
+func CheckServer(s *steer.Server) error {
+	if err := checkPlace(s); err != nil {
+		return err
+	}
+	if !within(s.Weight, 0, steer.MaxWeight) {
+		return bad("range", "weight %v: expected 0 to %d", s.Weight, steer.MaxWeight)
+	}
+	if !within(s.Capacity, 0, steer.MaxRate) {
+		return bad("range", "capacity %v: expected 0 to %v", s.Capacity, steer.MaxRate)
+	}
+	if len(s.Region) > maxID || !printable(s.Region) {
+		return bad("name", "region %q: expected at most %d printable characters", clip(s.Region), maxID)
+	}
+	return checkLimits(s.Soft, s.Hard)
+}
+
+// checkPlace checks where a server serves.
+func checkPlace(s *steer.Server) error {
+	if s.Target != "" {
+		if len(s.Addresses) > 0 {
+			return bad("range", "addresses and target: expected one of them")
+		}
+		if err := checkFQDN(s.Target); err != nil {
+			return bad("name", "target: %s", err)
+		}
+		return nil
+	}
+	if len(s.Addresses) == 0 || len(s.Addresses) > steer.MaxAddresses {
+		return bad("count", "%d addresses: expected 1 to %d, or a target", len(s.Addresses), steer.MaxAddresses)
+	}
+	for _, a := range s.Addresses {
+		if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+			return bad("range", "address %s: expected a unicast address without a zone", a)
+		}
+	}
+	return nil
+}
+
+// adminRecord is a field of a service's admin states hash.
+type adminRecord struct {
+	State steer.AdminState `json:"state"`
+	Since int64            `json:"since"` // ms on Redis's clock
+	By    string           `json:"by,omitempty"`
+}
+
+func decodeAdmin(id, data string) (*adminRecord, error) {
+	if !isID(id) {
+		return nil, bad("name", "%s", CheckID(id))
+	}
+	rec := new(adminRecord)
+	if err := decode(data, rec); err != nil {
+		return nil, err
+	}
+	if rec.Since <= 0 || rec.Since > maxTime {
+		return nil, bad("range", "since %d: expected ms since 1970", rec.Since)
+	}
+	return rec, CheckAdmin(rec.State)
+}
+
+// CheckAdmin says whether state is an admin state.
+func CheckAdmin(state steer.AdminState) error {
+	switch state {
+	case steer.Ready, steer.Drain, steer.Maint:
+		return nil
+	}
+	return bad("range", "state %q: expected ready, drain or maint", clip(string(state)))
+}
+
+func decodeReport(service, field, data string) (*Report, error) {
+	id, reporter, err := splitField(field)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Service: service, ID: id, Reporter: reporter}
+	if err := decode(data, r); err != nil {
+		return nil, err
+	}
+	if r.At <= 0 || r.At > maxTime {
+		return nil, bad("range", "at %d: expected ms since 1970", r.At)
+	}
+	return r, r.check()
+}
+
+// maxTime bounds times of the database, in ms: the year 5138. It keeps sums far from overflow.
+const maxTime = 1e14

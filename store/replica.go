@@ -1,0 +1,173 @@
+package store
+
+import (
+	"github.com/coredns-farm/farm/steer"
+)
+
+// replica is what is known of the database: the last good record of everything. It is pure data: no I/O, no clock
+// (now is always the store's running clock, ms), no lock.
+type replica struct {
+	shards [Shards]*shard
+	dirty  map[string]struct{} // services that changed since they were last built
+	edits  uint64              // counts changes other than reports
+	counts counts
+	once   bool // read once and not followed: nobody gets the benefit of the doubt
+
+	reportAt   int64         // when the last report came; 0 is never
+	reportLife [Shards]int64 // the life of each shard then
+}
+
+// counts is what happened since the start.
+type counts struct {
+	applied  map[string]uint64 // by kind
+	rejected map[string]uint64 // by reason
+	recent   []Reject
+	revived  uint64
+}
+
+// Reject is a record that was not taken; the last good one stands.
+type Reject struct {
+	Key    string `json:"key"`    // KIND SERVICE ID
+	Reason string `json:"reason"` // a word, for counting
+	Detail string `json:"detail"` // what was expected
+	At     int64  `json:"at"`     // ms since 1970
+}
+
+// maxRejects bounds the rejections that are remembered.
+const maxRejects = 32
+
+// shard is the part of the replica that follows one stream.
+type shard struct {
+	clock      lifeClock
+	epoch, rev uint64
+	loaded     bool // whether there is anything: it was read, or stood in the state file
+	read       bool // whether it was read from the database
+	synced     bool // whether it holds what the database holds, and follows
+	gen        uint32
+	services   map[string]*service
+}
+
+// Each record carries the generation of the read that saw it last, and whether the database has lost it: a record
+// that is gone because the database is another one (flushed, restored, failed over) is kept as an orphan.
+type mark struct {
+	gen  uint32
+	lost int64 // life ms at which the database lost it; 0 has it
+}
+
+type service struct {
+	mark
+	spec    *steer.Service // nil when nobody says anything of it
+	servers map[string]*server
+}
+
+type server struct {
+	mark
+	rec      *steer.Server // nil when it is not registered: it may stand in a Corefile
+	by       string
+	admin    admin
+	own      *word            // its own agent's
+	probes   map[string]*word // by reporter
+	joined   int64            // life ms; 0 is long ago
+	isNew    bool             // whether it had never been there before it joined
+	fresh    bool             // registered while we watched, and not reported on yet
+	measured steer.Measured
+}
+
+type admin struct {
+	mark
+	state     steer.AdminState // empty is ready
+	by        string
+	at, since int64 // ms on Redis's clock, and on the life clock
+}
+
+// word is the last that one reporter said of a server.
+type word struct {
+	mark
+	steer.Report
+	at  int64 // ms on Redis's clock: what tells one report from the next
+	end int64 // life ms at which it stops standing
+}
+
+func newReplica() *replica {
+	r := &replica{dirty: make(map[string]struct{})}
+	r.counts.applied = make(map[string]uint64)
+	r.counts.rejected = make(map[string]uint64)
+	for i := range r.shards {
+		r.shards[i] = &shard{clock: newLifeClock(), services: make(map[string]*service)}
+	}
+	return r
+}
+
+// room returns the service, made if there is room for it.
+func (sh *shard) room(name string) (*service, error) {
+	s := sh.services[name]
+	if s == nil && len(sh.services) >= 2*maxServices {
+		return nil, bad("count", "more than %d services in the shard", 2*maxServices)
+	}
+	if s == nil {
+		s = &service{servers: make(map[string]*server)}
+		sh.services[name] = s
+	}
+	return s, nil
+}
+
+// roomFor returns the server, made if there is room for it.
+func (sh *shard) roomFor(svc, id string) (*server, error) {
+	s, err := sh.room(svc)
+	if err != nil {
+		return nil, err
+	}
+	v := s.servers[id]
+	if v == nil && len(s.servers) >= 2*maxServers {
+		return nil, bad("count", "more than %d servers in the service", 2*maxServers)
+	}
+	if v == nil {
+		v = new(server)
+		s.servers[id] = v
+	}
+	return v, nil
+}
+
+// find returns the server, or nil.
+func (sh *shard) find(svc, id string) *server {
+	if s := sh.services[svc]; s != nil {
+		return s.servers[id]
+	}
+	return nil
+}
+
+// empty says whether nothing is known of the server.
+func (v *server) empty() bool {
+	return v.rec == nil && v.admin.state == "" && v.own == nil && len(v.probes) == 0
+}
+
+// alive says whether the server's own agent, or a prober, has been heard within its lease.
+func (v *server) alive(life int64) bool {
+	if v.own != nil && life < v.own.end {
+		return true
+	}
+	for _, w := range v.probes {
+		if life < w.end {
+			return true
+		}
+	}
+	return false
+}
+
+// touch notes that a service has to be built anew; edit, also that more than a report changed.
+func (r *replica) touch(svc string) { r.dirty[svc] = struct{}{} }
+
+func (r *replica) edit(svc string) {
+	r.touch(svc)
+	r.edits++
+}
+
+func (r *replica) reject(rec record, now int64, err error) {
+	c := &r.counts
+	c.rejected[reasonOf(err)]++
+	if len(c.recent) == maxRejects {
+		c.recent = append(c.recent[:0], c.recent[1:]...)
+	}
+	key := clip(rec.kind + " " + rec.svc + " " + rec.id)
+	c.recent = append(c.recent, Reject{Key: key, Reason: reasonOf(err), Detail: clip(err.Error()), At: now})
+}

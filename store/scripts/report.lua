@@ -1,0 +1,108 @@
+-- report.lua takes what an agent says of a server now. ARGV: service, id or id@reporter, report (JSON). KEYS: rev chg
+-- svcs srvs adms reps, all of the service. Returns {OK, revision}; {UNKNOWN, revision}: the server is not registered;
+-- {STALE, revision, seq}: this agent has reported with a later seq; {CLAIMED, revision, agent}: a newer agent reports.
+-- What follows up to the blank comment line is the same in every script.
+local svc = ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000)) -- ms
+
+local function refuse(why) return redis.error_reply('FARM ' .. why) end
+
+-- change makes one change under the next revision: it runs the commands given and appends the whole record to the
+-- stream. The revision comes first: if a command after it fails, readers see a gap and read everything anew.
+local function change(op, kind, id, data, ...)
+  redis.call('HSETNX', KEYS[1], 'epoch', time[1] .. string.format('%06d', time[2]))
+  local rev = redis.call('HINCRBY', KEYS[1], 'rev', 1)
+  for _, command in ipairs({...}) do redis.call(unpack(command)) end
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '10000', '*', 'e', redis.call('HGET', KEYS[1], 'epoch'), 'r', rev,
+    'op', op, 'kind', kind, 'svc', svc, 'id', id, 'data', data)
+  return tostring(rev)
+end
+
+local function unchanged(status, more)
+  return {status, redis.call('HGET', KEYS[1], 'rev') or '0', more}
+end
+
+-- object decodes a JSON object, or returns nil. The text itself is what is stored: it is never encoded anew.
+local function object(json)
+  if type(json) ~= 'string' or #json > 8192 or not json:find('^%s*{.*}%s*$') then return nil end
+  local ok, value = pcall(cjson.decode, json)
+  return ok and type(value) == 'table' and value or nil
+end
+
+local function isname(s) return #s <= 254 and s:find('^[a-z0-9_*][a-z0-9_.-]*%.$') end
+local function isid(s) return #s <= 63 and s:find('^[a-z0-9][a-z0-9-]*$') and s:sub(-1) ~= '-' end
+
+-- ensure lists the service, so that readers find what hangs under it. It says nothing of the service.
+local function ensure()
+  if redis.call('HEXISTS', KEYS[3], svc) == 1 then return true end
+  if redis.call('HLEN', KEYS[3]) >= 10000 then return false end
+  change('set', 'service', '', '{"implied":true}', {'HSET', KEYS[3], svc, '{"implied":true}'})
+  return true
+end
+
+if #KEYS ~= 6 then return refuse('expected 6 keys: rev, chg, svcs, srvs, adms, reps') end
+if not isname(svc) then return refuse('service: expected a lower-case name with its final dot') end
+for i = 4, 6 do
+  if KEYS[i]:sub(-#svc - 1) ~= ':' .. svc then return refuse('key ' .. i .. ': expected one of the service') end
+end
+--
+
+local field, data = ARGV[2], ARGV[3]
+local id, reporter = field:match('^([^@]*)@?(.*)$')
+if not isid(id) or field ~= id and not isid(reporter) then
+  return refuse('id: expected lower-case letters, digits and inner hyphens, as ID or ID@REPORTER')
+end
+local new = object(data)
+if not new then return refuse('report: expected a JSON object of at most 8192 octets') end
+if type(new.lease) ~= 'number' or not (new.lease >= 0.1 and new.lease <= 86400) then
+  return refuse('lease: expected 0.1 to 86400 seconds')
+end
+if new.agent ~= nil and (type(new.agent) ~= 'string' or type(new.seq) ~= 'number' or not (new.seq >= 1)) then
+  return refuse('agent and seq: expected a string and a number from 1')
+end
+
+-- live says whether a report ended less than grace ms ago.
+local function live(report, grace)
+  return type(report.at) == 'number' and type(report.lease) == 'number'
+    and report.at + report.lease * 1000 + grace > tonumber(now)
+end
+
+local text = redis.call('HGET', KEYS[6], field)
+local old = text and object(text) or {}
+local registered = redis.call('HEXISTS', KEYS[4], id) == 1
+if new.agent then
+  -- The server's own agent can register it. A prober cannot, and its server may stand in a Corefile.
+  if not registered and field == id then return unchanged('UNKNOWN') end
+  if old.agent == new.agent and type(old.seq) == 'number' and new.seq <= old.seq then
+    return unchanged('STALE', string.format('%.0f', old.seq))
+  end
+  if new.seq > 1 and type(old.agent) == 'string' and old.agent ~= new.agent and live(old, 0) then
+    return unchanged('CLAIMED', old.agent)
+  end
+end
+if not text and redis.call('HLEN', KEYS[6]) >= 200000 then
+  return refuse('too many reports: at most 200000 a service')
+end
+if not ensure() then return refuse('too many services: at most 10000 a shard') end
+local stored = data:match('^(.*)}%s*$') .. ',"at":' .. now .. '}'
+
+-- sweep removes what agents left behind an hour ago, at most two a call. Not in a report that comes after a pause: then
+-- the clock may have jumped, or everybody may have been away.
+local hour = 3600000
+local function sweep()
+  for _, f in ipairs(redis.call('HRANDFIELD', KEYS[6], 2)) do
+    local report, of = object(redis.call('HGET', KEYS[6], f)), f:match('^[^@]*')
+    if report and not live(report, hour) then
+      local record = redis.call('HGET', KEYS[4], of)
+      local server = record and object(record)
+      if of ~= f or not record then
+        change('del', 'report', f, '', {'HDEL', KEYS[6], f})
+      elseif server and server.by == 'agent' then
+        change('del', 'server', f, '', {'HDEL', KEYS[4], f}, {'HDEL', KEYS[5], f}, {'HDEL', KEYS[6], f})
+      end
+    end
+  end
+end
+if live(old, 0) then sweep() end
+return {'OK', change('set', 'report', field, stored, {'HSET', KEYS[6], field, stored})}

@@ -1,0 +1,272 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Target is a Redis that URLs name: a single server, a master behind Sentinels, or a Cluster.
+type Target struct {
+	opts redis.UniversalOptions
+	tls  tlsFiles
+	text string
+}
+
+// String names the target for logs, without user names, passwords and options.
+func (t *Target) String() string { return t.text }
+
+// ParseURLs reads the URLs of one database:
+//
+//	redis://[USER:PASSWORD@]HOST[:PORT][/DB]      one server; rediss:// with TLS
+//	unix://[USER:PASSWORD@]/PATH[?db=DB]          one server on a socket
+//	redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[?db=DB&sentinel_username=&sentinel_password=]
+//
+// Several redis:// or rediss:// URLs, or one with ?cluster=true, are a Cluster. rediss:// and rediss+sentinel:// take ca=FILE,
+// cert=FILE, key=FILE and server_name=NAME. It reads no file and opens nothing; errors never hold a password.
+func ParseURLs(urls []string) (*Target, error) {
+	if len(urls) == 0 {
+		return nil, errors.New("redis: expected a URL")
+	}
+	first, err := parseURL(urls[0])
+	if err != nil {
+		return nil, fmt.Errorf("redis URL: %w", err)
+	}
+	for i, raw := range urls[1:] {
+		next, err := parseURL(raw)
+		if err == nil {
+			err = first.join(next)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("redis URL %d: %w", i+2, err)
+		}
+	}
+	if first.opts.IsClusterMode && first.opts.DB != 0 {
+		return nil, fmt.Errorf("redis URL: database %d: expected 0, a Cluster has no other", first.opts.DB)
+	}
+	return first, nil
+}
+
+// join makes a Cluster of two targets.
+func (t *Target) join(next *Target) error {
+	a, b := &t.opts, &next.opts
+	if a.MasterName != "" || b.MasterName != "" {
+		return errors.New("expected all Sentinels in one redis+sentinel:// URL")
+	}
+	if strings.HasPrefix(a.Addrs[0], "/") || strings.HasPrefix(b.Addrs[0], "/") {
+		return errors.New("expected redis:// or rediss://, a Cluster has no sockets")
+	}
+	if a.Username != b.Username || a.Password != b.Password || a.DB != b.DB || t.tls != next.tls {
+		return errors.New("expected the same user, TLS and options as in the first, a Cluster has one of each")
+	}
+	a.IsClusterMode = true
+	a.Addrs = append(a.Addrs, b.Addrs...)
+	t.text += "," + next.opts.Addrs[0]
+	return nil
+}
+
+func parseURL(raw string) (*Target, error) {
+	u, hosts, err := splitURL(raw)
+	if err != nil {
+		return nil, err
+	}
+	t := &Target{opts: defaults()}
+	t.opts.Username = u.User.Username()
+	t.opts.Password, _ = u.User.Password()
+	q := u.Query()
+	switch u.Scheme {
+	case "redis", "rediss":
+		err = t.single(hosts, u.Path, q)
+	case "redis+sentinel", "rediss+sentinel":
+		err = t.sentinel(hosts, u.Path, q)
+	case "unix":
+		err = t.socket(hosts, u.Path, q)
+	default:
+		err = fmt.Errorf("scheme %q: expected redis, rediss, unix or redis+sentinel", clip(u.Scheme))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(u.Scheme, "rediss") {
+		err = t.tls.take(q)
+	}
+	t.text = u.Scheme + "://" + strings.Join(t.opts.Addrs, ",")
+	if t.opts.MasterName != "" {
+		t.text += "/" + t.opts.MasterName
+	}
+	return t, errors.Join(err, leftOver(q))
+}
+
+// splitURL takes the host list out before net/url sees it: a list of HOST:PORT is no valid authority. net/url's errors
+// repeat the URL, so they are not passed on.
+func splitURL(raw string) (*url.URL, []string, error) {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || len(raw) > 4096 {
+		return nil, nil, errors.New("expected SCHEME://HOST:PORT")
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, tail := rest[:end], rest[end:]
+	user, list := "", authority
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		user, list = authority[:at+1], authority[at+1:]
+	}
+	u, err := url.Parse(scheme + "://" + user + "x" + tail)
+	if err != nil || u.Fragment != "" {
+		return nil, nil, errors.New("expected SCHEME://[USER:PASSWORD@]HOST[:PORT][/PATH][?OPTIONS], with special characters as %XX")
+	}
+	if _, err := url.ParseQuery(u.RawQuery); err != nil {
+		return nil, nil, errors.New("options: expected NAME=VALUE, with special characters as %XX")
+	}
+	var hosts []string
+	if list != "" {
+		hosts = strings.Split(list, ",")
+	}
+	return u, hosts, nil
+}
+
+func (t *Target) single(hosts []string, path string, q url.Values) error {
+	if len(hosts) != 1 {
+		return errors.New("expected one HOST[:PORT]; several URLs are a Cluster")
+	}
+	if err := t.addrs(hosts, "6379"); err != nil {
+		return err
+	}
+	if cluster := take(q, "cluster"); cluster != "" {
+		on, err := strconv.ParseBool(cluster)
+		if err != nil {
+			return fmt.Errorf("cluster=%s: expected true or false", clip(cluster))
+		}
+		t.opts.IsClusterMode = on
+	}
+	db := strings.TrimPrefix(path, "/")
+	if db == "" {
+		db = take(q, "db")
+	}
+	return t.database(db)
+}
+
+func (t *Target) sentinel(hosts []string, path string, q url.Values) error {
+	if err := t.addrs(hosts, "26379"); err != nil {
+		return err
+	}
+	t.opts.MasterName = strings.TrimPrefix(path, "/")
+	if t.opts.MasterName == "" || strings.Contains(t.opts.MasterName, "/") {
+		return errors.New("expected the name of the master after the Sentinels: redis+sentinel://HOST:PORT/MASTER")
+	}
+	t.opts.SentinelUsername = take(q, "sentinel_username")
+	t.opts.SentinelPassword = take(q, "sentinel_password")
+	return t.database(take(q, "db"))
+}
+
+func (t *Target) socket(hosts []string, path string, q url.Values) error {
+	if len(hosts) != 0 || !strings.HasPrefix(path, "/") || path == "/" {
+		return errors.New("expected unix:///PATH/OF/SOCKET")
+	}
+	t.opts.Addrs = []string{path}
+	return t.database(take(q, "db"))
+}
+
+// maxHosts bounds the list of Sentinels.
+const maxHosts = 32
+
+func (t *Target) addrs(hosts []string, port string) error {
+	if len(hosts) == 0 || len(hosts) > maxHosts {
+		return fmt.Errorf("%d hosts: expected 1 to %d", len(hosts), maxHosts)
+	}
+	for _, h := range hosts {
+		u, err := url.Parse("x://" + h)
+		if err != nil || u.Hostname() == "" || u.User != nil || !goodPort(u.Port()) {
+			return fmt.Errorf("host %q: expected HOST[:PORT], IPv6 in brackets", clip(h))
+		}
+		p := u.Port()
+		if p == "" {
+			p = port
+		}
+		t.opts.Addrs = append(t.opts.Addrs, net.JoinHostPort(u.Hostname(), p))
+	}
+	return nil
+}
+
+func goodPort(p string) bool {
+	n, err := strconv.ParseUint(p, 10, 16)
+	return p == "" || err == nil && n > 0
+}
+
+func (t *Target) database(db string) error {
+	if db == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(db, 10, 16)
+	if err != nil {
+		return fmt.Errorf("database %q: expected a number", clip(db))
+	}
+	t.opts.DB = int(n)
+	return nil
+}
+
+// take takes an option out of q, so that what is left over is unknown.
+func take(q url.Values, name string) string {
+	v := q.Get(name)
+	delete(q, name)
+	return v
+}
+
+func leftOver(q url.Values) error {
+	names := make([]string, 0, len(q))
+	for name := range q {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) > 0 {
+		return fmt.Errorf("option %q: not known here", clip(names[0]))
+	}
+	return nil
+}
+
+// Times after which a silent Redis counts as lost. Slow is not lost: replies may take ioTimeout.
+const (
+	dialTimeout = 2 * time.Second
+	ioTimeout   = 5 * time.Second
+)
+
+func defaults() redis.UniversalOptions {
+	return redis.UniversalOptions{
+		DialTimeout:   dialTimeout,
+		DialerRetries: 1, // who calls us knows better when to try again
+		ReadTimeout:   ioTimeout,
+		WriteTimeout:  ioTimeout,
+		// Deadlines of contexts hold for sockets too.
+		ContextTimeoutEnabled: true,
+		PipelinePoolSize:      -1,
+		DisableIdentity:       true, // Redis 7.0 does not know CLIENT SETINFO
+		MaintNotificationsConfig: &maintnotifications.Config{
+			Mode: maintnotifications.ModeDisabled,
+		},
+	}
+}
+
+// open makes a client, which connects when it is first used. It reads the TLS files.
+func (t *Target) open(tune func(*redis.UniversalOptions)) (redis.UniversalClient, error) {
+	opts := t.opts
+	opts.Addrs = slices.Clone(opts.Addrs)
+	conf, err := t.tls.config()
+	if err != nil {
+		return nil, err
+	}
+	opts.TLSConfig = conf
+	if tune != nil {
+		tune(&opts)
+	}
+	return redis.NewUniversalClient(&opts), nil
+}
