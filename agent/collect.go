@@ -49,7 +49,7 @@ func (s *source) ask(ctx context.Context, now time.Time) outcome {
 		err = sample.check()
 	}
 	if err != nil {
-		return outcome{name: s.name, err: fmt.Errorf("collect %s: %w", s.name, err)}
+		return outcome{name: s.name, err: fmt.Errorf("%s: %w", s.name, err)}
 	}
 	return outcome{name: s.name, sample: sample}
 }

@@ -35,9 +35,9 @@ func runCommand(ctx context.Context, argv []string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", argv[0], cause)
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return nil, fmt.Errorf("%s: %w%s", argv[0], err, said(diag.Bytes()))
+		return nil, fmt.Errorf("%s: %w%s", argv[0], err, said(diag.b))
 	}
-	return out.Bytes(), nil
+	return out.b, nil
 }
 
 func said(diag []byte) string {
@@ -48,17 +48,19 @@ func said(diag []byte) string {
 	return ": " + printable(string(line), 100)
 }
 
-// boundedBuffer keeps what fits its limit and says once it is full. exec writes to it from one goroutine.
+// boundedBuffer keeps what fits its limit and says when it is full. exec writes to it from one goroutine. It embeds no
+// bytes.Buffer, whose ReadFrom would let io.Copy go round Write.
 type boundedBuffer struct {
-	bytes.Buffer
+	b     []byte
 	limit int
 	full  func()
 }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
+	if len(b.b)+len(p) > b.limit {
 		b.full()
 		return 0, errOutput
 	}
-	return b.Buffer.Write(p)
+	b.b = append(b.b, p...)
+	return len(p), nil
 }

@@ -111,3 +111,15 @@ func refused(t testing.TB) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// await asks until it is so. It is for what other processes and kernels do, which tell nobody.
+func await(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if so() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("waited in vain for %s", what)
+}

@@ -9,6 +9,7 @@ import (
 	orca "github.com/cncf/xds/go/xds/data/orca/v3"
 	orcaservice "github.com/cncf/xds/go/xds/service/orca/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -48,6 +49,12 @@ func newORCAStream(ctx context.Context, cfg *ORCA, interval time.Duration) (*orc
 	return &orcaStream{conn: conn, interval: interval}, nil
 }
 
+// reconnect is quicker than gRPC's own habit of waiting up to two minutes: the server is next door, and there is one.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+	MinConnectTimeout: time.Second,
+}
+
 // dialGRPC prepares a connection. It does not wait for the other side.
 func dialGRPC(address string, t *TLS) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
@@ -59,7 +66,7 @@ func dialGRPC(address string, t *TLS) (*grpc.ClientConn, error) {
 		creds = credentials.NewTLS(cfg)
 	}
 	return grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(creds), grpc.WithNoProxy(),
-		grpc.WithUserAgent(userAgent), grpc.WithDisableServiceConfig(),
+		grpc.WithUserAgent(userAgent), grpc.WithDisableServiceConfig(), grpc.WithConnectParams(reconnect),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 }
 

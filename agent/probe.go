@@ -93,5 +93,5 @@ func (p *probing) sample() Sample {
 	case p.state.up:
 		return Sample{Health: Up}
 	}
-	return Sample{Health: Down, Reason: "probe " + p.name + ": " + p.err.Error()}
+	return Sample{Health: Down, Reason: p.name + ": " + p.err.Error()}
 }

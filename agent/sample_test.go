@@ -76,7 +76,7 @@ func TestCollectAllKeepsTheRest(t *testing.T) {
 		{"lies", time.Second, fakeCollector{sample: Sample{RPS: new(math.NaN()), EPS: new(1.0)}}},
 		{"works", time.Second, fakeCollector{sample: Sample{RPS: new(5.0)}}},
 	}, epoch)
-	for i, want := range []string{"collect hangs: context deadline exceeded", "collect fails: no such thing", "collect lies: rps is NaN", ""} {
+	for i, want := range []string{"hangs: context deadline exceeded", "fails: no such thing", "lies: rps is NaN", ""} {
 		if !wantError(t, out[i].err, want) {
 			wantSample(t, out[i].sample, "rps=5")
 		}

@@ -5,32 +5,28 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/coredns-farm/farm/store"
 )
 
 // Bounds of a configuration. What the services database bounds is bounded alike.
 const (
-	minInterval   = 10 * time.Millisecond
-	maxInterval   = time.Hour
-	maxLease      = 24 * time.Hour
-	maxServices   = 64
-	maxAddresses  = 8
-	maxSources    = 32    // collectors, and probes of one server
-	maxServers    = 1_000 // of one prober
-	maxThreshold  = 1_000 // rise and fall
-	maxWeight     = 65_535
-	maxPort       = 65_535
-	maxPriority   = 65_535
-	maxCapacity   = 1e12
-	maxLimit      = 1_000 // soft and hard utilisation
-	maxNameOctets = 253
-)
-
-var (
-	idForm    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	labelForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+	minInterval  = 20 * time.Millisecond // 5 of them are the shortest lease
+	maxInterval  = time.Hour
+	minLease     = 100 * time.Millisecond
+	maxLease     = 24 * time.Hour
+	maxServices  = 64
+	maxAddresses = 8
+	maxSources   = 32    // collectors, and probes of one server
+	maxServers   = 1_000 // of one prober
+	maxThreshold = 1_000 // rise and fall
+	maxWeight    = 65_535
+	maxPort      = 65_535
+	maxPriority  = 65_535
+	maxCapacity  = 1e12
+	maxLimit     = 10 // soft and hard utilisation
 )
 
 // Validate says what is wrong with a configuration: an error for each key, that names its path and what is expected.
@@ -39,7 +35,7 @@ func (c Config) Validate() error {
 	v := &validation{}
 	v.expect(len(c.Redis) > 0, "redis", "at least one URL")
 	v.span("interval", c.Interval, minInterval, maxInterval)
-	v.span("lease", c.Lease, c.Interval, maxLease)
+	v.span("lease", c.Lease, max(c.Interval, minLease), maxLease)
 	v.expect(c.Drain <= maxLease, "drain", "at most "+maxLease.String())
 	if c.Reporter != "" {
 		v.prober(&c)
@@ -73,12 +69,12 @@ func (v *validation) number(path string, n, high float64) {
 }
 
 func (v *validation) server(c *Config) {
-	v.expect(c.Server == "" || idForm.MatchString(c.Server), "server", idExpected)
+	v.expect(c.Server == "" || store.CheckID(c.Server) == nil, "server", idExpected)
 	v.expect(len(c.Servers) == 0, "servers", "reporter to be set as well")
 	v.expect(len(c.Services) > 0 && len(c.Services) <= maxServices, "services", fmt.Sprintf("1 to %d names", maxServices))
 	for i, s := range c.Services {
 		path := fmt.Sprintf("services[%d]", i)
-		v.expect(validName(fqdn(s.Name)), path+".name", nameExpected)
+		v.expect(store.CheckServiceName(fqdn(s.Name)) == nil, path+".name", nameExpected)
 		v.number(path+".port", float64(s.Port), maxPort)
 		v.number(path+".weight", s.Weight, maxWeight)
 	}
@@ -89,7 +85,7 @@ func (v *validation) server(c *Config) {
 
 func (v *validation) whereabouts(c *Config) {
 	v.expect(c.Target == "" || len(c.Addresses) == 0, "target", "no addresses beside it")
-	v.expect(c.Target == "" || validName(fqdn(c.Target)), "target", nameExpected)
+	v.expect(c.Target == "" || store.CheckServiceName(fqdn(c.Target)) == nil, "target", nameExpected)
 	v.expect(len(c.Addresses) <= maxAddresses, "addresses", fmt.Sprintf("at most %d", maxAddresses))
 	for i, a := range c.Addresses {
 		ip, err := netip.ParseAddr(a)
@@ -102,21 +98,22 @@ func (v *validation) whereabouts(c *Config) {
 	v.number("priority", float64(c.Priority), maxPriority)
 	v.number("soft", c.Soft, maxLimit)
 	v.number("hard", c.Hard, maxLimit)
-	v.expect(c.Region == "" || idForm.MatchString(c.Region), "region", "lower-case letters, digits and hyphens")
+	v.expect(c.Soft == 0 || c.Hard == 0 || c.Soft <= c.Hard, "soft", "at most hard")
+	v.expect(c.Region == "" || store.CheckID(c.Region) == nil, "region", "lower-case letters, digits and hyphens")
 }
 
 func (v *validation) prober(c *Config) {
-	v.expect(idForm.MatchString(c.Reporter), "reporter", idExpected)
+	v.expect(store.CheckID(c.Reporter) == nil, "reporter", idExpected)
 	v.expect(len(c.Services) == 0, "services", "none beside reporter: servers say theirs")
 	v.expect(len(c.Collect) == 0, "collect", "none beside reporter: only the server itself knows its load")
 	v.expect(len(c.Probe) == 0, "probe", "none beside reporter: servers say theirs")
 	v.expect(len(c.Servers) > 0 && len(c.Servers) <= maxServers, "servers", fmt.Sprintf("1 to %d", maxServers))
 	for i, s := range c.Servers {
 		path := fmt.Sprintf("servers[%d]", i)
-		v.expect(idForm.MatchString(s.Server), path+".server", idExpected)
+		v.expect(store.CheckID(s.Server) == nil, path+".server", idExpected)
 		v.expect(len(s.Services) > 0 && len(s.Services) <= maxServices, path+".services", fmt.Sprintf("1 to %d names", maxServices))
 		for j, name := range s.Services {
-			v.expect(validName(fqdn(name)), fmt.Sprintf("%s.services[%d]", path, j), nameExpected)
+			v.expect(store.CheckServiceName(fqdn(name)) == nil, fmt.Sprintf("%s.services[%d]", path, j), nameExpected)
 		}
 		v.expect(len(s.Probe) > 0, path+".probe", "at least one probe")
 		v.probes(path+".probe", s.Probe)
@@ -199,17 +196,4 @@ func fqdn(name string) string {
 		name += "."
 	}
 	return name
-}
-
-func validName(fqdn string) bool {
-	name := strings.TrimSuffix(strings.TrimPrefix(fqdn, "*."), ".")
-	if len(fqdn) > maxNameOctets+1 {
-		return false
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if !labelForm.MatchString(label) {
-			return false
-		}
-	}
-	return true
 }

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/coredns-farm/farm/store"
+)
+
+// round collects once and reports on every subject. It returns when the next round is due, or an error that no further
+// round would mend.
+func (a *agent) round(ctx context.Context, due time.Time) (next time.Time, err error) {
+	started := time.Now()
+	if late(due, started, a.cfg.Interval) {
+		a.self.missed()
+	} else {
+		a.self.kept()
+	}
+	samples := a.collect(ctx, started)
+	err = a.reportAll(ctx, samples)
+	if fatal(err) {
+		return next, err
+	}
+	a.note(err)
+	return started.Add(pause(a.cfg.Interval, a.failures, rand.Float64())), nil
+}
+
+// fatal says whether an error is one that time does not mend.
+func fatal(err error) bool { return errors.Is(err, ErrClaimed) || store.IsInvalid(err) }
+
+// note keeps count of failed rounds, and logs when the database is lost and when it is back.
+func (a *agent) note(err error) {
+	switch {
+	case err != nil && a.failures == 0:
+		a.log.Warn("cannot report; the last report stands until its lease runs out", "error", err, "lease", a.cfg.Lease)
+	case err == nil && a.failures > 0:
+		a.log.Info("reports again", "failed_rounds", a.failures)
+	}
+	a.failures++
+	if err == nil {
+		a.failures = 0
+	}
+}
+
+// collect asks the sources, and says of those that failed what failed. It also says how the agent itself fares.
+func (a *agent) collect(ctx context.Context, now time.Time) []Sample {
+	var samples []Sample
+	for _, o := range collectAll(ctx, a.sources, now) {
+		a.noteSource(o)
+		if o.err != nil {
+			o.sample = Sample{Reason: o.err.Error()}
+		}
+		samples = append(samples, o.sample)
+	}
+	if n := a.self.level(); n > 0 {
+		samples = append(samples, Sample{Reason: fmt.Sprintf("agent starves: %d deadlines missed", n)})
+	}
+	return samples
+}
+
+func (a *agent) noteSource(o outcome) {
+	failed := o.err != nil
+	if failed == a.failing[o.name] {
+		return
+	}
+	a.failing[o.name] = failed
+	if failed {
+		a.log.Warn("collector fails; what it knows is left out", "error", o.err)
+		return
+	}
+	a.log.Info("collector works again", "collector", o.name)
+}
+
+// reportAll reports on every subject that there is something to say of. The first error of the database ends it: the
+// others would only wait for the same.
+func (a *agent) reportAll(ctx context.Context, collected []Sample) error {
+	for _, s := range a.subjects {
+		if !s.known() {
+			continue
+		}
+		sample := merge(append(s.verdicts(), collected...))
+		for _, p := range s.places {
+			if err := a.reportAt(ctx, s, p, &sample); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reportAt reports on a subject at one place. A server that is not registered, or not any more, is registered first.
+func (a *agent) reportAt(ctx context.Context, s *subject, p *place, sample *Sample) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout(a.cfg.Interval))
+	defer cancel()
+	if err := a.settle(ctx, s, p); err != nil {
+		return err
+	}
+	reply, err := a.send(ctx, s, p, sample)
+	if err != nil || reply.Outcome != store.Unknown || s.reporter != "" {
+		return err
+	}
+	a.log.Warn("the database does not know the server any more; registering it again", "service", p.service)
+	p.registered, p.drained = false, false
+	if err := a.settle(ctx, s, p); err != nil {
+		return err
+	}
+	_, err = a.send(ctx, s, p, sample)
+	return err
+}
+
+// settle makes the database know the server, and its drain if there is one.
+func (a *agent) settle(ctx context.Context, s *subject, p *place) error {
+	if !p.registered {
+		if err := a.register(ctx, s, p); err != nil {
+			return err
+		}
+	}
+	if !a.draining || p.drained {
+		return nil
+	}
+	_, err := a.db.SetAdmin(ctx, p.service, s.id, "drain", store.ByAgent)
+	p.drained = err == nil
+	return err
+}
+
+// register registers the server and takes back a drain that an earlier run of an agent left behind. What an operator
+// has said of the server, or of its admin state, stands.
+func (a *agent) register(ctx context.Context, s *subject, p *place) error {
+	kept, err := a.db.PutServer(ctx, p.service, p.record, store.ByAgent)
+	if err != nil {
+		return err
+	}
+	if !a.draining {
+		held, err := a.db.SetAdmin(ctx, p.service, s.id, "ready", store.ByAgent)
+		if err != nil {
+			return err
+		}
+		if held {
+			a.log.Warn("an operator has drained the server, and it stays so", "service", p.service, "server", s.id)
+		}
+	}
+	p.registered = true
+	a.log.Info("server is registered", "service", p.service, "server", s.id, "kept", kept)
+	return nil
+}
+
+// send sends one report and deals with the answers that concern the agent. Stale is as good as accepted: the report had
+// arrived, and it was the answer that got lost.
+func (a *agent) send(ctx context.Context, s *subject, p *place, sample *Sample) (store.ReportReply, error) {
+	r := s.report(p, sample)
+	r.Agent, r.Lease = a.instance, a.cfg.Lease.Seconds()
+	reply, err := a.db.Report(ctx, r)
+	if err != nil {
+		return reply, err
+	}
+	if reply.Outcome != store.Claimed {
+		p.claims = 0
+		return reply, nil
+	}
+	p.claims++
+	a.log.Error("another agent, started later, reports for this server; stop one of the two",
+		"service", p.service, "server", s.id, "other", reply.Agent, "try", p.claims, "of", maxClaims)
+	if p.claims >= maxClaims {
+		return reply, fmt.Errorf("service %s, server %s, agent %s: %w", p.service, s.id, reply.Agent, ErrClaimed)
+	}
+	return reply, nil
+}
