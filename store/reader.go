@@ -101,9 +101,12 @@ func (r *reader) readDue(ctx context.Context) time.Duration {
 
 // readAnew reads one shard completely.
 func (r *reader) readAnew(ctx context.Context, t *tail) {
-	ctx, cancel := context.WithTimeout(ctx, readTime)
+	timed, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	d, err := fetchShard(ctx, r.db, r.store.cfg.Prefix, t.shard)
+	d, err := fetchShard(timed, r.db, r.store.cfg.Prefix, t.shard)
+	if ctx.Err() != nil {
+		return // closed: whatever the error, it is no news
+	}
 	if err != nil {
 		r.loseShard(t, err)
 		return
@@ -203,25 +206,33 @@ func (r *reader) checkRevisions(ctx context.Context) {
 		return
 	}
 	r.check = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
+	timed, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
 	for _, t := range r.shards {
 		if !t.synced {
 			continue
 		}
-		vals, err := r.db.HMGet(ctx, revKey(r.store.cfg.Prefix, t.shard), "epoch", "rev").Result()
-		var epoch, rev uint64
-		if err == nil {
-			epoch, rev, err = placeOf(vals)
-		}
-		if err != nil {
+		if err := r.checkRevision(timed, t); err != nil {
 			if ctx.Err() == nil {
-				r.loseShard(t, fmt.Errorf("shard %02d: revision: %w", t.shard, err))
+				r.loseShard(t, err)
 			}
 			return
 		}
-		if err := r.store.compare(t, epoch, rev); err != nil {
-			r.again(t, err)
-		}
 	}
+}
+
+// checkRevision returns an error if the revision cannot be read.
+func (r *reader) checkRevision(ctx context.Context, t *tail) error {
+	vals, err := r.db.HMGet(ctx, revKey(r.store.cfg.Prefix, t.shard), "epoch", "rev").Result()
+	if err != nil {
+		return fmt.Errorf("shard %02d: revision: %w", t.shard, err)
+	}
+	epoch, rev, err := placeOf(vals)
+	if err != nil {
+		return fmt.Errorf("shard %02d: %w", t.shard, err)
+	}
+	if err := r.store.compare(t, epoch, rev); err != nil {
+		r.again(t, err)
+	}
+	return nil
 }

@@ -1,10 +1,6 @@
 package store
 
-import (
-	"context"
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // tally is what the store counts and remembers of its readers. Store.mu guards it.
 type tally struct {
@@ -55,9 +51,6 @@ func (s *Store) found(now int64) {
 
 // lost notes that a shard cannot be read.
 func (s *Store) lost(shard int, err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()

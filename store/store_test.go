@@ -1,0 +1,73 @@
+package store_test
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/store/storetest"
+)
+
+const www = "www.example.org."
+
+func server(id, addr string) steer.Server {
+	return steer.Server{ID: id, Addresses: []netip.Addr{netip.MustParseAddr(addr)}}
+}
+
+func ptr(x float64) *float64 { return &x }
+
+func open(t testing.TB, cfg store.Config) *store.Store {
+	t.Helper()
+	cfg.Logger = store.Logger{Infof: t.Logf, Warnf: t.Logf}
+	s, err := store.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func dial(t testing.TB, url ...string) *store.Client {
+	t.Helper()
+	c, err := store.Dial(url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t testing.TB, c *store.Client, service string, s steer.Server) {
+	t.Helper()
+	_, err := c.PutServer(context.Background(), service, s, store.ByAgent)
+	must(t, err)
+}
+
+func TestFollow(t *testing.T) {
+	r := storetest.Start(t)
+	s := open(t, store.Config{URLs: []string{r.URL}})
+	v := s.View(store.Base{})
+	c := dial(t, r.URL)
+	put(t, c, www, server("a", "192.0.2.1"))
+	reply, err := c.Report(context.Background(), store.Report{Service: www, ID: "a", Utilization: ptr(0.5), Lease: 10, Agent: "x", Seq: 1})
+	must(t, err)
+	if reply.Outcome != store.Accepted {
+		t.Fatal(reply)
+	}
+	began := time.Now()
+	storetest.Eventually(t, "the report is published", func() bool {
+		f := v.Load().Farm(www)
+		return f != nil && len(f.Servers) == 1 && f.State[0].Known && f.State[0].Util == 0.5
+	})
+	t.Log(time.Since(began), s.Status())
+}

@@ -1,0 +1,200 @@
+// Package storetest starts real Redis processes on loopback for tests. Every process ends with its test.
+package storetest
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Redis is a redis-server process. Its methods fail the test when they cannot do what they should.
+type Redis struct {
+	Addr string // HOST:PORT
+	URL  string // redis://HOST:PORT, or rediss:// with the CA's and the client's files
+
+	t    testing.TB
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+	tls  *TLS
+}
+
+// Start starts a redis-server that keeps nothing on disk, with further command line arguments, and waits until it answers.
+func Start(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	r := &Redis{t: t, dir: t.TempDir()}
+	r.Addr = net.JoinHostPort("127.0.0.1", FreePort(t))
+	r.URL = "redis://" + r.Addr
+	_, port, _ := net.SplitHostPort(r.Addr)
+	r.args = append([]string{"--port", port}, common(r.dir)...)
+	r.args = append(r.args, args...)
+	r.begin()
+	return r
+}
+
+func common(dir string) []string {
+	return []string{"--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no",
+		"--daemonize", "no", "--enable-debug-command", "yes"}
+}
+
+// begin starts the process and waits until it answers.
+func (r *Redis) begin() {
+	r.t.Helper()
+	r.launch()
+	r.await()
+}
+
+func (r *Redis) launch() {
+	r.t.Helper()
+	r.cmd = exec.Command(binary(r.t, "redis-server"), r.args...)
+	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatalf("redis-server: %s", err)
+	}
+	cmd := r.cmd
+	r.t.Cleanup(func() { end(cmd) })
+}
+
+func end(cmd *exec.Cmd) {
+	if cmd.ProcessState == nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// await waits until the server answers and has loaded its data.
+func (r *Redis) await() {
+	r.t.Helper()
+	Eventually(r.t, "redis-server at "+r.Addr+" answers", func() bool {
+		out, err := r.cli("PING")
+		return err == nil && strings.Contains(out, "PONG")
+	})
+}
+
+// binary finds a program, or fails with what to install.
+func binary(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing: install redis-server (and redis-sentinel) 7.0 or later, or run make test as root", name)
+	}
+	return path
+}
+
+// FreePort returns a port of 127.0.0.1 on which nobody listens.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// patience is how long anything may take on a busy machine.
+const patience = 30 * time.Second
+
+// Eventually waits until ok returns true, and fails the test when that takes too long.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited %s in vain: %s", patience, what)
+}
+
+// Do runs a command through redis-cli and returns its output, which is one of an error if Redis refused.
+func (r *Redis) Do(args ...string) string {
+	r.t.Helper()
+	out, err := r.cli(args...)
+	if err != nil {
+		r.t.Fatalf("redis-cli %s: %s: %s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(out)
+}
+
+func (r *Redis) cli(args ...string) (string, error) {
+	out, err := exec.Command(binary(r.t, "redis-cli"), append(r.CLI(), args...)...).CombinedOutput()
+	return string(out), err
+}
+
+// CLI returns the arguments with which redis-cli connects.
+func (r *Redis) CLI() []string {
+	host, port, _ := net.SplitHostPort(r.Addr)
+	args := []string{"-h", host, "-p", port}
+	if r.tls != nil {
+		args = append(args, "--tls", "--cacert", r.tls.CA, "--cert", r.tls.Cert, "--key", r.tls.Key)
+	}
+	return args
+}
+
+// Kill ends the process at once (SIGKILL).
+func (r *Redis) Kill() {
+	r.t.Helper()
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// Stop makes the process hang (SIGSTOP): connections stay open and nobody answers.
+func (r *Redis) Stop() { r.signal(syscall.SIGSTOP) }
+
+// Cont lets a stopped process go on (SIGCONT).
+func (r *Redis) Cont() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.t.Fatalf("redis-server at %s: %s: %s", r.Addr, s, err)
+	}
+}
+
+// Restart kills the process, if it runs, and starts it again on the same port. Unless it was started with other
+// arguments, it comes back empty.
+func (r *Redis) Restart() {
+	r.t.Helper()
+	end(r.cmd)
+	r.begin()
+}
+
+// Log returns what the process has printed. Only call it after Kill.
+func (r *Redis) Log() string { return r.log.String() }
+
+func writeFile(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// StartWithUsers starts a redis-server with ACL users; each is a line of an ACL file, such as
+// "user agent on >secret ~farm:* +@read". The default user is off unless a line says otherwise.
+func StartWithUsers(t testing.TB, users ...string) *Redis {
+	t.Helper()
+	text := strings.Join(users, "\n") + "\n"
+	if !strings.Contains(text, "user default ") {
+		text += "user default on >storetest ~* &* +@all\n"
+	}
+	acl := writeFile(t, t.TempDir(), "users.acl", text)
+	r := Start(t, "--aclfile", acl)
+	return r
+}
+
+// As returns the URL of the server for a user.
+func (r *Redis) As(user, password string) string {
+	return fmt.Sprintf("redis://%s:%s@%s", user, password, r.Addr)
+}
