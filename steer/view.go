@@ -200,3 +200,13 @@ func (t *tier) at(u float64) int {
 	}
 	return lo
 }
+
+// Regional reports whether clients of different regions are given different servers.
+func (f *Farm) Regional() bool {
+	for _, v := range f.views {
+		if v != f.views[0] {
+			return true
+		}
+	}
+	return false
+}
