@@ -31,30 +31,37 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is where the commands are, and what went wrong.
+// built is where the commands are that have been built.
 var built struct {
-	once sync.Once
+	sync.Mutex
 	dir  string
-	err  error
+	errs map[string]error
 }
 
-// command returns the path of a built command: coredns or farm. They are built once, with the race detector.
+// command returns the path of a command: coredns or farm. It is built once, with the race detector.
 func command(t testing.TB, name string) string {
 	t.Helper()
-	built.once.Do(func() {
-		built.dir, built.err = os.MkdirTemp("", "farm-test")
-		if built.err != nil {
-			return
-		}
-		out, err := exec.Command("go", "build", "-race", "-o", built.dir+"/", module+"/cmd/coredns", module+"/cmd/farm").CombinedOutput()
+	built.Lock()
+	defer built.Unlock()
+	if built.dir == "" {
+		dir, err := os.MkdirTemp("", "farm-test")
 		if err != nil {
-			built.err = fmt.Errorf("cannot build the commands: %w\n%s", err, out)
+			t.Fatal(err)
 		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
+		built.dir, built.errs = dir, make(map[string]error)
 	}
-	return filepath.Join(built.dir, name)
+	path := filepath.Join(built.dir, name)
+	if _, done := built.errs[name]; !done {
+		out, err := exec.Command("go", "build", "-race", "-o", path, module+"/cmd/"+name).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("cannot build %s: %w\n%s", name, err, out)
+		}
+		built.errs[name] = err
+	}
+	if err := built.errs[name]; err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // patience is how long a test waits for what must come. It says nothing about how fast it should be.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,7 +46,8 @@ func start(t testing.TB, name, path string, args ...string) *process {
 	p := &process{t: t, name: name, cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=0")
-	// Whatever becomes of the test, its processes do not outlive it.
+	// Whatever becomes of the test, its processes do not outlive it. (The signal comes when the thread that started them
+	// ends; Go's threads end with the process.)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.begin(); err != nil {
 		t.Fatalf("cannot start %s: %v", name, err)
@@ -56,20 +56,15 @@ func start(t testing.TB, name, path string, args ...string) *process {
 	return p
 }
 
-// begin starts the command from a thread that lives as long as the command: the kernel takes the death of the thread
-// for that of the parent.
 func (p *process) begin() error {
-	started := make(chan error)
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
 	go func() {
 		defer close(p.done)
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = p.cmd.Wait()
-		}
+		p.err = p.cmd.Wait()
 	}()
-	return <-started
+	return nil
 }
 
 func (p *process) signal(s os.Signal) {
