@@ -54,10 +54,16 @@ func (v *validation) expect(ok bool, path, expected string) {
 	}
 }
 
+// check takes the error of a part, which begins with one of its keys, or with "expected" if it is about the whole.
 func (v *validation) check(path string, err error) {
-	if err != nil {
-		v.errs = append(v.errs, fmt.Errorf("%s.%w", path, err))
+	if err == nil {
+		return
 	}
+	join := "."
+	if strings.HasPrefix(err.Error(), "expected") {
+		join = ": "
+	}
+	v.errs = append(v.errs, fmt.Errorf("%s%s%w", path, join, err))
 }
 
 func (v *validation) span(path string, d, low, high time.Duration) {
