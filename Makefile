@@ -1,0 +1,33 @@
+# make test     installs what is missing, checks the code and runs every test with the race detector
+# make lint     go vet, gofmt, staticcheck, govulncheck
+# make fuzz     runs each fuzzer for FUZZTIME
+# make stock    builds farm into a stock CoreDNS and asks it a question
+# make build    builds ./coredns and ./farm
+
+FUZZTIME ?= 10s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: test setup lint fuzz stock build
+
+test: setup lint
+	go test -race -timeout 20m ./...
+
+setup:
+	@sh scripts/setup.sh
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted" >&2; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@sh scripts/govulncheck.sh $(GOVULNCHECK)
+
+fuzz:
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+stock: setup
+	@sh scripts/stock.sh
+
+build:
+	go build -o coredns ./cmd/coredns
+	go build -o farm ./cmd/farm
