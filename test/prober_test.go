@@ -16,6 +16,7 @@ import (
 type prober struct {
 	t          testing.TB
 	addr, name string
+	began      time.Time
 	quit       chan struct{}
 	loop       sync.WaitGroup
 
@@ -37,7 +38,7 @@ const probeRate = 200 // lookups a second
 const maxInFlight = 400
 
 func startProber(t testing.TB, addr, name string) *prober {
-	p := &prober{t: t, addr: addr, name: name, quit: make(chan struct{})}
+	p := &prober{t: t, addr: addr, name: name, began: time.Now(), quit: make(chan struct{})}
 	p.loop.Go(p.run)
 	t.Cleanup(p.stop)
 	return p
@@ -125,6 +126,9 @@ func (p *prober) fresh(n int) []sighting {
 	await(p.t, fmt.Sprintf("%d more answers", n), func() bool { got = p.since(from); return len(got) >= n })
 	return got
 }
+
+// sample is so many answers that a share of them can be told from the next.
+const sample = 2 * probeRate
 
 // shares returns how often each address came first, as parts of 1.
 func shares(seen []sighting) map[string]float64 {

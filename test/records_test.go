@@ -1,7 +1,6 @@
 package test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/coredns-farm/farm/steer"
-	"github.com/coredns-farm/farm/store"
 
 	"github.com/miekg/dns"
 )
@@ -256,11 +254,12 @@ func startRecords(t *testing.T) *coredns {
 	embedded := fmt.Sprint(freePort(t))
 	c := startCoreDNS(t, strings.NewReplacer("EMBEDDED", embedded, "DEAD", fmt.Sprint(freePort(t)), "ZONES", zones,
 		"BIG\n", bigService()).Replace(recordsCorefile))
+	db := dial(t, "redis://127.0.0.1:"+embedded)
 	for _, out := range []struct {
 		service, server string
 		left            int
 	}{{"closed.example.org.", "out", 0}, {"sorry.example.org.", "gone", 0}, {"www.rewritten.example.", "web2", 1}} {
-		takeOut(t, "redis://127.0.0.1:"+embedded, out.service, out.server)
+		db.admin(out.service, out.server, steer.Maint)
 		await(t, out.service+" to be without "+out.server, func() bool {
 			return len(addresses(ask(t, c.addr, out.service, dns.TypeA))) == out.left
 		})
@@ -269,20 +268,6 @@ func startRecords(t *testing.T) *coredns {
 		return ask(t, c.addr, "www.old.example", dns.TypeA).Rcode == dns.RcodeServerFailure
 	})
 	return c
-}
-
-func takeOut(t *testing.T, redis, service, server string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	db, err := store.Dial([]string{redis}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.SetAdmin(ctx, service, server, steer.Maint, store.ByOperator); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // digs returns the transcript of dig with what differs from run to run taken out.
