@@ -182,16 +182,11 @@ func writeFile(t testing.TB, dir, name, text string) string {
 }
 
 // StartWithUsers starts a redis-server with ACL users; each is a line of an ACL file, such as
-// "user agent on >secret ~farm:* +@read". The default user is off unless a line says otherwise.
+// "user agent on >secret ~farm:* +@read". The default user may do everything without a password, for the test itself.
 func StartWithUsers(t testing.TB, users ...string) *Redis {
 	t.Helper()
-	text := strings.Join(users, "\n") + "\n"
-	if !strings.Contains(text, "user default ") {
-		text += "user default on >storetest ~* &* +@all\n"
-	}
-	acl := writeFile(t, t.TempDir(), "users.acl", text)
-	r := Start(t, "--aclfile", acl)
-	return r
+	text := strings.Join(users, "\n") + "\nuser default on nopass ~* &* +@all\n"
+	return Start(t, "--aclfile", writeFile(t, t.TempDir(), "users.acl", text))
 }
 
 // As returns the URL of the server for a user.
