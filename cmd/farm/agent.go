@@ -1,0 +1,185 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/coredns-farm/farm/agent"
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const agentLong = `Run the agent of a server: it registers the server with its services, reports on it
+every interval, and takes it out again when it is told to end.
+
+A configuration file (YAML) says everything; flags say the same for simple cases,
+and override the file. Where neither says which database, $FARM_REDIS does.
+
+SIGTERM and SIGINT drain the server: it gets fewer clients until it gets none, and
+then leaves. A second signal leaves at once. Logs go to the standard error.`
+
+const agentExample = `  farm agent --service www.example.org --address 192.0.2.1 --probe http://127.0.0.1:8080/health
+  farm agent -c /etc/farm/agent.yaml
+  farm agent -c /etc/farm/agent.yaml --check`
+
+// agentFields are the flags of an agent that stand for keys of its file.
+var agentFields = []field[agent.Config]{
+	{"server", "the server's id (by default the host's name)",
+		func(c *agent.Config) *value { return word(&c.Server) },
+		func(to, from *agent.Config) { to.Server = from.Server }},
+	{"service", "a service that it serves; may be repeated",
+		func(c *agent.Config) *value { return list(&c.Services, "name", agentService) },
+		func(to, from *agent.Config) { to.Services = from.Services }},
+	{"address", "where it serves; may be repeated (by default the machine's global addresses)",
+		func(c *agent.Config) *value { return list(&c.Addresses, "address", parseWord) },
+		func(to, from *agent.Config) { to.Addresses, to.Target = from.Addresses, "" }},
+	{"target", "a name instead of addresses, answered as a CNAME",
+		func(c *agent.Config) *value { return word(&c.Target) },
+		func(to, from *agent.Config) { to.Target, to.Addresses = from.Target, nil }},
+	{"port", "port of the service",
+		func(c *agent.Config) *value { return whole(&c.Port, "n", 65535) },
+		func(to, from *agent.Config) { to.Port = from.Port }},
+	{"region", "where the server stands",
+		func(c *agent.Config) *value { return word(&c.Region) },
+		func(to, from *agent.Config) { to.Region = from.Region }},
+	{"capacity", "requests a second that it can serve",
+		func(c *agent.Config) *value { return number(&c.Capacity, "n", 0, steer.MaxRate) },
+		func(to, from *agent.Config) { to.Capacity = from.Capacity }},
+	{"weight", "its share under policy weighted",
+		func(c *agent.Config) *value { return number(&c.Weight, "n", 0, steer.MaxWeight) },
+		func(to, from *agent.Config) { to.Weight = from.Weight }},
+	{"priority", "servers of a lower priority are used first",
+		func(c *agent.Config) *value { return whole(&c.Priority, "n", 65535) },
+		func(to, from *agent.Config) { to.Priority = from.Priority }},
+	{"interval", "time from report to report (default 2s)",
+		func(c *agent.Config) *value { return goDuration(&c.Interval) },
+		func(to, from *agent.Config) { to.Interval = from.Interval }},
+	{"lease", "how long a report stands for the server's life (default 5 intervals)",
+		func(c *agent.Config) *value { return goDuration(&c.Lease) },
+		func(to, from *agent.Config) { to.Lease = from.Lease }},
+	{"drain", "time from SIGTERM to leaving (default 30s)",
+		func(c *agent.Config) *value { return goDuration(&c.Drain) },
+		func(to, from *agent.Config) { to.Drain = from.Drain }},
+	{"collect", "what measures it: host (CPU and memory) or connections (of the port); may be repeated " +
+		"(default host if there is no file)",
+		func(c *agent.Config) *value { return list(&c.Collect, "kind", agentCollector) },
+		func(to, from *agent.Config) { to.Collect = from.Collect }},
+	{"probe", "what says that it serves: http://..., https://..., tcp://HOST:PORT or grpc://HOST:PORT; may be repeated",
+		func(c *agent.Config) *value { return list(&c.Probe, "url", agentProbe) },
+		func(to, from *agent.Config) { to.Probe = from.Probe }},
+}
+
+func (a *app) agentCommand() *cobra.Command {
+	var file string
+	var check bool
+	var said agent.Config
+	c := &cobra.Command{
+		Use:     "agent [flags]",
+		Short:   "Run the agent of a server",
+		Long:    agentLong,
+		Example: agentExample,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.agentConfig(c.Flags(), file, &said)
+			if err != nil {
+				return err
+			}
+			if check {
+				_, err := fmt.Fprintln(a.out, "the configuration is valid")
+				return err
+			}
+			return a.runAgent(cfg)
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE`")
+	c.Flags().BoolVar(&check, "check", false, "check the configuration and exit")
+	bind(c.Flags(), agentFields, &said)
+	must(c.MarkFlagFilename("config", "yaml", "yml"))
+	must(c.RegisterFlagCompletionFunc("collect", cobra.FixedCompletions([]string{"host", "connections"}, cobra.ShellCompDirectiveNoFileComp)))
+	return c
+}
+
+// agentConfig puts together what the file, the flags and the environment say, the flags over the file, and the file
+// over the environment.
+func (a *app) agentConfig(flags *pflag.FlagSet, file string, said *agent.Config) (agent.Config, error) {
+	var cfg agent.Config
+	if file != "" {
+		var err error
+		if cfg, err = agent.Load(file); err != nil {
+			return cfg, refusedf("configuration: %w", err)
+		}
+	} else if !flags.Changed("collect") {
+		said.Collect = []agent.Collect{{Host: new(agent.Host)}}
+		cfg.Collect = said.Collect
+	}
+	merge(flags, agentFields, &cfg, said)
+	if len(a.redis) > 0 || len(cfg.Redis) == 0 {
+		cfg.Redis = a.urls()
+	}
+	if a.prefix != "" || cfg.Prefix == "" {
+		cfg.Prefix = a.keyPrefix()
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, refusedf("configuration: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return cfg, nil
+}
+
+// runAgent runs an agent until it has left, or a signal has ended it.
+func (a *app) runAgent(cfg agent.Config) error {
+	runtime.GOMAXPROCS(1) // a guest on the machine
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	return agent.Run(ctx, cfg, slog.New(slog.NewTextHandler(a.err, nil)))
+}
+
+func agentService(s string) (agent.Service, error) { return agent.Service{Name: fqdn(s)}, nil }
+
+func agentCollector(s string) (agent.Collect, error) {
+	switch s {
+	case "host":
+		return agent.Collect{Host: new(agent.Host)}, nil
+	case "connections":
+		return agent.Collect{Connections: new(agent.Connections)}, nil
+	}
+	return agent.Collect{}, fmt.Errorf("want host or connections; a configuration file says the others")
+}
+
+// agentProbe makes a probe of a URL.
+func agentProbe(s string) (agent.Probe, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return agent.Probe{}, fmt.Errorf("want a URL, such as http://127.0.0.1:8080/health or tcp://127.0.0.1:22")
+	}
+	switch u.Scheme {
+	case "http", "https":
+		return agent.Probe{HTTP: &agent.HTTPProbe{URL: s}}, nil
+	case "tcp":
+		return agent.Probe{TCP: &agent.TCPProbe{Address: u.Host}}, nil
+	case "grpc":
+		return agent.Probe{GRPC: &agent.GRPCProbe{Address: u.Host, Service: strings.Trim(u.Path, "/")}}, nil
+	}
+	return agent.Probe{}, fmt.Errorf("unknown scheme %q: want http, https, tcp or grpc", u.Scheme)
+}
+
+// urls is where the services database is.
+func (a *app) urls() []string {
+	if len(a.redis) > 0 {
+		return a.redis
+	}
+	return strings.Fields(cmp.Or(a.env("FARM_REDIS"), defaultRedis))
+}
+
+func (a *app) keyPrefix() string {
+	return cmp.Or(a.prefix, a.env("FARM_PREFIX"), "farm")
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// change is one field of a record that changed. An empty From or To is not said.
+type change struct {
+	Field string `json:"field"`
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+}
+
+// done is what a command that writes says it did, in JSON too.
+type done struct {
+	Service string   `json:"service"`
+	Server  string   `json:"server,omitempty"`
+	Did     string   `json:"did"` // created, changed, unchanged, deleted, ...
+	Changes []change `json:"changes,omitempty"`
+	Note    string   `json:"note,omitempty"`
+}
+
+// write shows it on a line.
+func (d *done) write(w io.Writer) error {
+	line := d.Service
+	if d.Server != "" {
+		line += " " + d.Server
+	}
+	line += ": " + d.Did
+	var said []string
+	for _, c := range d.Changes {
+		said = append(said, fmt.Sprintf("%s %s -> %s", c.Field, orNone(c.From), orNone(c.To)))
+	}
+	if said != nil {
+		line += ": " + strings.Join(said, ", ")
+	}
+	if d.Note != "" {
+		line += "; " + d.Note
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}
+
+// printDone prints what was done, a line each, or a JSON list.
+func (a *app) printDone(list []done) error {
+	return a.print(list, func(w io.Writer) error {
+		for i := range list {
+			if err := list[i].write(w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// changesOf compares two records by their JSON forms.
+func changesOf(from, to any) ([]change, error) {
+	old, err := fieldsOf(from)
+	if err != nil {
+		return nil, err
+	}
+	now, err := fieldsOf(to)
+	if err != nil {
+		return nil, err
+	}
+	all := maps.Clone(old)
+	maps.Copy(all, now)
+	var list []change
+	for _, field := range slices.Sorted(maps.Keys(all)) {
+		if old[field] != now[field] {
+			list = append(list, change{field, old[field], now[field]})
+		}
+	}
+	return list, nil
+}
+
+// fieldsOf returns the fields of a record as text.
+func fieldsOf(record any) (map[string]string, error) {
+	data, err := json.Marshal(record)
+	if err != nil {
+		return nil, err
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, err
+	}
+	fields := make(map[string]string, len(raw))
+	for name, value := range raw {
+		fields[name] = strings.NewReplacer(`"`, "", "[", "", "]", "").Replace(string(value))
+	}
+	return fields, nil
+}
+
+// did is the word for what setting a record did.
+func did(existed bool, changes []change) string {
+	switch {
+	case !existed:
+		return "created"
+	case len(changes) == 0:
+		return "unchanged"
+	}
+	return "changed"
+}

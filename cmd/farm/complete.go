@@ -1,0 +1,62 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// completionTime is how long a shell may be kept waiting for names.
+const completionTime = time.Second
+
+// completeServices completes every argument to a service.
+func (a *app) completeServices(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	w := a.glance()
+	if w == nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return w.snap.Services(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeService completes the first argument to a service.
+func (a *app) completeService(c *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeServices(c, args, part)
+}
+
+// completeServer completes the first argument to a service, and those after it to its servers.
+func (a *app) completeServer(c *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return a.completeServices(c, args, part)
+	}
+	w := a.glance()
+	if w == nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var ids []string
+	if f := w.snap.Farm(fqdn(args[0])); f != nil {
+		for _, s := range f.Servers {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// glance reads the database for a completion; nil if it cannot be read in time.
+func (a *app) glance() *world {
+	a.timeout = completionTime
+	db, err := a.dial()
+	if err != nil {
+		return nil
+	}
+	defer db.Close()
+	ctx, cancel := a.within()
+	defer cancel()
+	w, err := a.read(ctx, db)
+	if err != nil {
+		return nil
+	}
+	return w
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+
+	"github.com/spf13/cobra"
+)
+
+const explainLong = `Replay the decision that a lookup of NAME gets, from what stands in the database
+now, and show every server with what speaks for and against it.
+
+Chance decides between servers: a replay with the chance of an earlier answer, and
+the same database, gives the same servers. Without --chance each run draws anew.
+
+What a replica measures over time (capacity) and saw itself (a server that joins)
+stands in its memory alone; here capacity is as declared, and nobody joins.`
+
+const explainExample = `  farm explain www.example.org
+  farm explain www.example.org --client 192.0.2.0/24 --region eu --type AAAA
+  farm explain www.example.org --chance 17 -o json`
+
+// lookup is what is explained, as the flags say it.
+type lookup struct {
+	name   string
+	client netip.Prefix
+	region string
+	qtype  string
+	chance uint64
+}
+
+// families are what the question types can use, the same as the plugin's.
+var families = map[string]steer.Family{
+	"A":     steer.V4 | steer.Named,
+	"AAAA":  steer.V6 | steer.Named,
+	"SRV":   steer.AnyFamily,
+	"HTTPS": steer.AnyFamily,
+	"SVCB":  steer.AnyFamily,
+}
+
+var lookupTypes = []string{"A", "AAAA", "SRV", "HTTPS", "SVCB"}
+
+func (a *app) explainCommand() *cobra.Command {
+	l := lookup{client: netip.MustParsePrefix("127.0.0.1/32"), qtype: "A"}
+	c := &cobra.Command{
+		Use:               "explain NAME [flags]",
+		Short:             "Say why a name is answered as it is",
+		Long:              explainLong,
+		Example:           explainExample,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeService,
+		RunE: func(c *cobra.Command, args []string) error {
+			l.name = fqdn(args[0])
+			if !c.Flags().Changed("chance") {
+				l.chance = uint64(rand.Uint32())
+			}
+			return a.explain(&l)
+		},
+	}
+	f := c.Flags()
+	f.SortFlags = false
+	f.Var(prefix(&l.client), "client", "who asks: the resolver's address, or the subnet that it asks for (default 127.0.0.1)")
+	f.StringVar(&l.region, "region", "", "the `REGION` that the client is in (default none)")
+	f.Var(lookupType(&l.qtype), "type", "what is asked for: A, AAAA, SRV, HTTPS or SVCB (default A)")
+	f.Uint64Var(&l.chance, "chance", 0, "the chance to replay (default a new one)")
+	must(c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(lookupTypes, cobra.ShellCompDirectiveNoFileComp)))
+	return c
+}
+
+func lookupType(p *string) *value {
+	return &value{kind: "type", set: func(s string) error {
+		*p = strings.ToUpper(s)
+		if families[*p] == 0 {
+			return fmt.Errorf("want one of %s", join(lookupTypes))
+		}
+		return nil
+	}}
+}
+
+func (a *app) explain(l *lookup) error {
+	return a.visit(func(_ context.Context, _ *store.Client, w *world) error {
+		regions, err := steer.NewRegions([]steer.Region{{Name: l.region}})
+		if err != nil {
+			return err
+		}
+		w.base.Regions = regions
+		w.snap = w.Snapshot(w.base)
+		match, f, server := w.snap.Find(l.name)
+		switch match {
+		case steer.ServiceMatch:
+			x := w.explain(f, regions, l)
+			return a.print(x, x.write)
+		case steer.ServerMatch:
+			x := serverName(f, server, l)
+			return a.print(x, x.write)
+		case steer.InnerMatch:
+			return notFoundf("nothing stands at %s itself, but below it: %s", l.name, join(below(l.name, w.snap)))
+		}
+		_, err = w.farm(l.name)
+		return err
+	})
+}
+
+// below returns some services below a name.
+func below(name string, s *steer.Snapshot) []string {
+	var names []string
+	for _, service := range s.Services() {
+		if strings.HasSuffix(service, "."+name) && len(names) < maxNear {
+			names = append(names, service)
+		}
+	}
+	return names
+}
+
+// explanation is what `farm explain -o json` prints. It is an interface: fields are added, never changed.
+type explanation struct {
+	Name       string       `json:"name"`
+	Type       string       `json:"type"`
+	Service    string       `json:"service"`
+	Client     netip.Prefix `json:"client"`
+	Region     string       `json:"region,omitempty"`
+	Chance     uint64       `json:"chance"`
+	Policy     steer.Policy `json:"policy"`
+	Rung       string       `json:"rung"`
+	Tier       int          `json:"tier"` // of the pick, from 1; 0 if nobody was picked
+	TTL        uint32       `json:"ttl"`
+	Answers    []string     `json:"answers"` // servers, in order
+	Fallback   string       `json:"fallback,omitempty"`
+	Personal   bool         `json:"personal"` // whether it depends on the client
+	Why        string       `json:"why"`
+	Candidates []candidate  `json:"candidates"`
+}
+
+type candidate struct {
+	Rank      int          `json:"rank"` // in the answer, from 1; 0 if not in it
+	ID        string       `json:"server"`
+	Gate      string       `json:"gate"`
+	Util      float64      `json:"utilization"`
+	Known     bool         `json:"utilization_known"` // else the mean of the known ones
+	Capacity  float64      `json:"capacity"`
+	Ramp      float64      `json:"ramp"`
+	Admit     float64      `json:"admit"`
+	Weight    float64      `json:"weight"`
+	Tier      int          `json:"tier"` // from 1; 0 takes no part
+	Share     float64      `json:"share"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Target    string       `json:"target,omitempty"`
+	Note      string       `json:"note,omitempty"`
+}
+
+func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup) *explanation {
+	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance}
+	if l.region != "" {
+		q.Region = regions.Number(l.region)
+	}
+	e := steer.Explain(f, regions, &q)
+	x := &explanation{
+		Name: l.name, Type: l.qtype, Service: f.Service.Name, Client: l.client, Region: l.region, Chance: l.chance,
+		Policy: e.Policy, Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
+		Personal: e.Pick.Personal, Why: why(&e), Candidates: []candidate{},
+	}
+	if e.Pick.N > 0 {
+		x.Tier = e.Pick.Tier + 1
+	}
+	for i := range e.Candidates {
+		x.Candidates = append(x.Candidates, w.candidate(f, &e.Candidates[i]))
+	}
+	return x
+}
+
+func (w *world) candidate(f *steer.Farm, c *steer.Candidate) candidate {
+	s := &c.State
+	return candidate{
+		Rank: c.Rank, ID: c.Server.ID, Gate: s.Gate.String(), Util: s.Util, Known: s.Known, Capacity: s.Capacity,
+		Ramp: s.Ramp, Admit: s.Admit, Weight: s.Weight, Tier: c.Tier + 1, Share: c.Share,
+		Addresses: c.Server.Addresses, Target: c.Server.Target, Note: w.note(f, c, w.record(f.Service.Name, c.Server.ID)),
+	}
+}
+
+// write shows the outcome, why, and the candidates.
+func (x *explanation) write(w io.Writer) error {
+	answer := strings.Join(x.Answers, ", ")
+	switch {
+	case x.Fallback != "":
+		answer = "CNAME " + x.Fallback
+	case answer == "":
+		answer = "no address"
+	}
+	region := "of no region"
+	if x.Region != "" {
+		region = "in region " + x.Region
+	}
+	fmt.Fprintf(w, "%s %s for %s %s: %s\n", x.Name, x.Type, clientText(x.Client), region, answer)
+	if x.Service != x.Name {
+		fmt.Fprintf(w, "service: %s\n", x.Service)
+	}
+	fmt.Fprintf(w, "rung %s, ttl %s, chance %d\n", x.Rung, ttlOf(x.TTL), x.Chance)
+	fmt.Fprintf(w, "why: %s\n\n", x.Why)
+	return x.table().write(w)
+}
+
+func clientText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+func (x *explanation) table() *table {
+	t := newTable("RANK", "SERVER", "GATE", "UTIL", "CAPACITY", "RAMP", "ADMIT", "TIER", "SHARE", "ADDRESSES", "NOTE")
+	for i := range x.Candidates {
+		c := &x.Candidates[i]
+		util := percent(c.Util)
+		if !c.Known {
+			util = "(" + util + ")"
+		}
+		t.add(numberOr(c.Rank), c.ID, c.Gate, util, quantity(c.Capacity), percent(c.Ramp), percent(c.Admit), numberOr(c.Tier),
+			share(c.Share), where(c.Addresses, c.Target), c.Note)
+	}
+	return t
+}
+
+// named is the explanation of the name of one server: it answers with itself, nothing is decided.
+type named struct {
+	Name      string       `json:"name"`
+	Service   string       `json:"service"`
+	Server    string       `json:"server"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Target    string       `json:"target,omitempty"`
+	Why       string       `json:"why"`
+}
+
+func serverName(f *steer.Farm, i int, l *lookup) *named {
+	s := f.Servers[i]
+	return &named{l.name, f.Service.Name, s.ID, s.Addresses, s.Target,
+		"it is the name of server " + s.ID + " of " + f.Service.Name + " and answers with that server alone, whatever its state"}
+}
+
+func (x *named) write(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s: %s\nwhy: %s\n", x.Name, where(x.Addresses, x.Target), x.Why)
+	return err
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+)
+
+// note says why a server takes no part in normal answers, or only a smaller one; empty if it takes its full part.
+func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord) string {
+	switch c.State.Gate {
+	case steer.InMaint:
+		return "taken out by " + w.adminSince(r)
+	case steer.Drained:
+		return "drained by " + w.adminSince(r)
+	case steer.IsDown:
+		return w.whyDown(r)
+	case steer.Silent:
+		return w.whySilent(r)
+	case steer.Full:
+		return "at or above its hard limit of " + percent(cmp.Or(c.Server.Hard, f.Service.Hard))
+	}
+	return noteOpen(c, r)
+}
+
+func noteOpen(c *steer.Candidate, r *store.ServerRecord) string {
+	degraded := r.Report != nil && r.Report.Health == steer.Degraded
+	switch {
+	case r.Admin == steer.Drain:
+		return "drains, down to " + percent(c.State.Ramp) + " of its share"
+	case c.State.Ramp < 1:
+		return "comes up, at " + percent(c.State.Ramp) + " of its share"
+	case degraded && r.Report.Reason != "":
+		return "degraded: " + r.Report.Reason
+	case degraded:
+		return "degraded"
+	case c.State.Admit < 1:
+		return "above its soft limit, lets in " + percent(c.State.Admit)
+	}
+	return ""
+}
+
+// adminSince says who set the admin state, and when.
+func (w *world) adminSince(r *store.ServerRecord) string {
+	who := "an operator"
+	if r.AdminBy == store.ByAgent {
+		who = "its agent"
+	}
+	return who + " " + span(w.ago(r.AdminSince)) + " ago"
+}
+
+// whyDown gives the server's own word, or else the probers'.
+func (w *world) whyDown(r *store.ServerRecord) string {
+	if r.Report != nil && r.Report.Health == steer.Down {
+		return withReason("says that it is down", r.Report.Reason)
+	}
+	down, reason := 0, ""
+	for _, p := range r.Probes {
+		if p.Health == steer.Down && leaseEnd(&p) > w.Now {
+			down++
+			reason = cmp.Or(reason, p.Reason)
+		}
+	}
+	return withReason(fmt.Sprintf("down, say %d of %s", down, count(len(r.Probes), "prober")), reason)
+}
+
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + reason
+}
+
+func (w *world) whySilent(r *store.ServerRecord) string {
+	last := r.Report
+	if last == nil {
+		last = new(store.Report)
+		for _, p := range r.Probes {
+			if p.At > last.At {
+				last = &p
+			}
+		}
+	}
+	return fmt.Sprintf("last reported %s ago, with a lease of %s", span(w.ago(last.At)), span(seconds(last.Lease)))
+}
+
+// ago is how long a time of the database, in ms, is past.
+func (w *world) ago(at int64) time.Duration {
+	return max(0, time.Duration(w.Now-at)*time.Millisecond)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the program: where it writes, and what the global flags say.
+type app struct {
+	out, err io.Writer
+	env      func(string) string
+
+	redis   []string
+	prefix  string
+	output  string
+	timeout time.Duration
+
+	started bool // whether the command line was understood
+}
+
+// run is the program. It returns the exit code.
+func run(args []string, stdout, stderr io.Writer, env func(string) string) int {
+	a := &app{out: stdout, err: stderr, env: env}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	if err != nil {
+		fmt.Fprintln(stderr, "farm: "+oneLine(err.Error()))
+	}
+	return codeOf(err, a.started)
+}
+
+// oneLine keeps the promise that an error is one line, whatever a library says.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+const rootLong = `farm steers DNS answers by live server load.
+
+This program does everything but answer: it runs the agents that report on
+servers, shows what stands in the services database (Redis), explains answers,
+and takes servers in and out.`
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "farm",
+		Short:             "Steer DNS answers by live server load",
+		Long:              rootLong + "\n\n" + exitHelp,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: a.start,
+	}
+	root.AddGroup(
+		&cobra.Group{ID: "see", Title: "See:"},
+		&cobra.Group{ID: "act", Title: "Change:"},
+		&cobra.Group{ID: "run", Title: "Run:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("see", a.statusCommand(), a.explainCommand())
+	add("act", a.adminCommands()...)
+	add("act", a.serviceCommand(), a.serverCommand(), a.reportCommand())
+	add("run", a.agentCommand(), a.scriptCommand())
+	root.AddCommand(a.versionCommand())
+	a.globalFlags(root)
+	refuseUnknown(root)
+	return root
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.SortFlags = false
+	f.StringArrayVar(&a.redis, "redis", nil, "services database: a `URL`, repeated for a Cluster "+
+		"(default $FARM_REDIS, else "+defaultRedis+")")
+	f.StringVar(&a.prefix, "prefix", "", "key prefix `NAME` (default $FARM_PREFIX, else farm)")
+	f.StringVarP(&a.output, "output", "o", "table", "`FORM` of what is printed: table, wide or json")
+	f.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long to wait for the database")
+	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// must is for what only a mistake in this program makes fail.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+var outputs = []string{"table", "wide", "json"}
+
+// start runs before every command, once its arguments and flags are parsed.
+func (a *app) start(*cobra.Command, []string) error {
+	if !slices.Contains(outputs, a.output) {
+		return usagef("flag -o: unknown form %q: want table, wide or json", a.output)
+	}
+	if a.timeout <= 0 {
+		return usagef("flag --timeout: want a duration above zero, got %s", a.timeout)
+	}
+	a.started = true
+	return nil
+}
+
+// refuseUnknown makes commands that only hold others name the near ones when they are given one they do not have.
+// Without any, they show their help.
+func refuseUnknown(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+	if !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		var names []string
+		for _, sub := range c.Commands() {
+			names = append(names, sub.Name())
+		}
+		return usagef("unknown command %q for %q%s; see %s --help", args[0], c.CommandPath(),
+			didYouMean(args[0], names), c.CommandPath())
+	}
+}
+
+// within returns a context that ends when the time for the database is up.
+func (a *app) within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), a.timeout)
+}
+
+// wide tells whether tables carry every column.
+func (a *app) wide() bool { return a.output == "wide" }
+
+// print writes a result: as JSON if that was asked for, else as the text that write makes.
+func (a *app) print(result any, write func(io.Writer) error) error {
+	var text bytes.Buffer
+	if a.output != "json" {
+		if err := write(&text); err != nil {
+			return err
+		}
+	} else {
+		enc := json.NewEncoder(&text)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(result); err != nil {
+			return err
+		}
+	}
+	if _, err := text.WriteTo(a.out); err != nil {
+		return coded(exitFailed, "output: %w", err)
+	}
+	return nil
+}

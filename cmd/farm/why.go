@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+)
+
+// policyWords says what each policy goes by.
+var policyWords = map[steer.Policy]string{
+	steer.Headroom:   "shares answers by capacity times free utilisation",
+	steer.Weighted:   "shares answers by declared weight",
+	steer.RoundRobin: "gives the servers their turns, one after the other",
+	steer.Sticky:     "keeps a client with the servers nearest to it by hash that have room",
+	steer.First:      "gives everybody the first server, and the next one as it fills or fails",
+}
+
+// rungWords says what each rung of the ladder means.
+var rungWords = map[steer.Rung]string{
+	steer.LastResort: "no server is open, so those that are full or drained, yet live, share the answers",
+	steer.OldReports: "no server is open, full or drained, so those whose reports have outlived their leases share the answers",
+	steer.All:        "no server is known to live, so all but those in maint share the answers",
+	steer.Fallback:   "no server is left, so the name to fall back to is answered",
+	steer.Nothing:    "no server is left and the service names no fallback, so no address is answered",
+}
+
+// why says in a sentence or two how the pick came about.
+func why(e *steer.Explanation) string {
+	p := &e.Pick
+	var said []string
+	if words := rungWords[p.Rung]; words != "" {
+		said = append(said, words+countClosed(e.Candidates))
+	}
+	if p.Rung != steer.Fallback && p.Rung != steer.Nothing {
+		said = append(said, whyDrawn(e))
+	}
+	return strings.Join(said, "; ")
+}
+
+func whyDrawn(e *steer.Explanation) string {
+	p := &e.Pick
+	part, tiers := 0, 0
+	for _, c := range e.Candidates {
+		tiers = max(tiers, c.Tier+1)
+		if c.Tier == p.Tier {
+			part++
+		}
+	}
+	said := fmt.Sprintf("%s %s", e.Policy, policyWords[e.Policy])
+	if tiers > 1 {
+		said += fmt.Sprintf("; the answer fell to tier %d of %d, which holds %s", p.Tier+1, tiers, count(part, "server"))
+	} else {
+		said += fmt.Sprintf("; %s, %s", count(part, "server"), takes(part))
+	}
+	if e.Policy != steer.Sticky {
+		said += fmt.Sprintf("; chance %d", p.Chance)
+	} else {
+		said += "; the client's hash"
+	}
+	if p.N == 0 {
+		return said + " drew nobody, for none of them has an address of the type asked for"
+	}
+	return said + " drew " + strings.Join(picked(e), ", then ")
+}
+
+func takes(n int) string {
+	if n == 1 {
+		return "takes part"
+	}
+	return "take part"
+}
+
+// picked returns the servers of the pick, in order.
+func picked(e *steer.Explanation) []string {
+	ids := make([]string, e.Pick.N)
+	for i := range ids {
+		ids[i] = e.Candidates[e.Pick.Servers[i]].Server.ID
+	}
+	return ids
+}
+
+// countClosed says how many servers each gate holds back, as " (2 full, 1 maint)".
+func countClosed(candidates []steer.Candidate) string {
+	var held []string
+	for g := steer.InMaint; g <= steer.Full; g++ {
+		n := 0
+		for _, c := range candidates {
+			if c.State.Gate == g {
+				n++
+			}
+		}
+		if n > 0 {
+			held = append(held, fmt.Sprintf("%d %s", n, g))
+		}
+	}
+	if held == nil {
+		return ""
+	}
+	return " (" + strings.Join(held, ", ") + ")"
+}
+
+// count says a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
