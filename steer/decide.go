@@ -9,6 +9,7 @@ type Query struct {
 	Family  Family       // what the client can use
 	Answers int          // at most so many servers; 0 is as the service says
 	Chance  uint64       // from Learned.Chance, or from an earlier pick to replay it
+	Now     int64        // ms
 }
 
 // Pick is the outcome of one decision: the servers to answer with, in order, and why these.
@@ -21,6 +22,10 @@ type Pick struct {
 	Fallback string            // on rung Fallback, the name to answer with
 	Chance   uint64            // what the pick was drawn with
 	Personal bool              // whether another client would have been given others at the same chance
+	By       Method            // how
+
+	drawn [MaxAnswers]int32 // under Predict, the servers chosen, of whatever family
+	draws int8
 }
 
 // Decide chooses the servers for a query. It is pure: the same farm and query give the same pick. It takes no lock,
@@ -28,7 +33,10 @@ type Pick struct {
 //
 // A and AAAA of one client get the same servers: both are drawn, with the same chance, from all the servers, and those
 // that lack the family asked for are left out of what was drawn; only if none is left does drawing go on.
-func Decide(f *Farm, q *Query) Pick {
+func Decide(f *Farm, q *Query) Pick { return DecideWith(f, nil, q) }
+
+// DecideWith is Decide with what was learned of resolvers.
+func DecideWith(f *Farm, l *Learned, q *Query) Pick {
 	v := f.views[0]
 	if q.Region < len(f.views) {
 		v = f.views[q.Region]
@@ -40,6 +48,8 @@ func Decide(f *Farm, q *Query) Pick {
 	case v.rung == Nothing:
 	case f.Service.Policy == Sticky:
 		f.stick(v, q, &p)
+	case f.Service.Policy == Predict && v.rung == Normal:
+		f.predict(v, l, q, &p)
 	default:
 		f.draw(v, q, &p)
 	}
@@ -103,7 +113,7 @@ func (f *Farm) answers(t *tier, q *Query) int {
 		k = q.Answers
 	case f.Service.Answers > 0:
 		k = f.Service.Answers
-	case f.Service.Policy == Headroom:
+	case f.Service.Policy == Headroom || f.Service.Policy == Predict:
 		k = max(k, 2)
 	case f.Service.Policy == First:
 		k = 1

@@ -42,6 +42,7 @@ func (g Gate) String() string { return gateNames[g] }
 type State struct {
 	Gate     Gate
 	Family   Family  // the families it has addresses in
+	RPS      float64 // requests a second; negative when unknown
 	Util     float64 // utilisation; the mean of the known ones when unknown
 	Known    bool    // whether Util was reported
 	Capacity float64 // requests a second, measured, or declared, or the mean; relative when none is known
@@ -100,6 +101,9 @@ type Farm struct {
 	hash     uint64   // of the service's name
 	hashes   []uint64 // of the servers' IDs
 	turn     *atomic.Uint64
+
+	reports  bool      // whether any server reports utilisation
+	forecast *forecast // under Predict
 }
 
 type addrIndex struct {
@@ -120,6 +124,7 @@ func Build(in Input) *Farm {
 	f.gate(members, in.Now)
 	f.weigh()
 	f.buildViews(in.Regions)
+	f.foresee(in.Prev)
 	f.turn = turnOf(in)
 	return f
 }
@@ -201,6 +206,10 @@ func (f *Farm) measure(members []Member) {
 	for i := range members {
 		m, s := &members[i], &f.State[i]
 		s.Family = m.Server.families()
+		s.RPS = -1
+		if m.Reported {
+			s.RPS = m.Report.RPS
+		}
 		s.Known = m.Reported && m.Report.Utilization >= 0
 		if s.Known {
 			s.Util = m.Report.Utilization
@@ -208,6 +217,7 @@ func (f *Farm) measure(members []Member) {
 			utils += s.Util
 		}
 	}
+	f.reports = known > 0
 	mean := 0.0
 	if known > 0 {
 		mean = utils / known

@@ -24,6 +24,15 @@ const (
 type Learned struct {
 	pairs []atomic.Uint64 // tag 12 bits | kinds 4 | time 16, in steps of pairStep | turn 32
 	seed  uint64
+
+	slots []slot  // the resolvers of all services
+	first float64 // the part of the clients that take the first address of an answer
+
+	// Of Tick alone.
+	traces []trace // one a slot
+	works  map[uint64]*work
+	ticked int64
+	ticks  int64
 }
 
 const (
@@ -34,7 +43,8 @@ const (
 // NewLearned makes an empty table of 2^bits places. The seed keys the hash of the table, so that a client cannot choose
 // whose place it takes; keep it secret.
 func NewLearned(bits int, seed uint64) *Learned {
-	return &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed}
+	return &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed,
+		slots: make([]slot, 1<<14), traces: make([]trace, 1<<14), works: make(map[uint64]*work), first: .3}
 }
 
 // Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the

@@ -13,6 +13,8 @@ type Policy string
 
 // The policies.
 const (
+	// Predict gives the servers whose utilisation will be least, by what they report and what was answered since.
+	Predict Policy = "predict"
 	// Headroom gives each server a share in proportion to capacity times free utilisation.
 	Headroom Policy = "headroom"
 	// Weighted gives each server a share in proportion to its declared weight.

@@ -43,8 +43,9 @@ func (r Rung) opens(g Gate) bool {
 
 // view is a farm as the clients of one region see it.
 type view struct {
-	rung  Rung
-	tiers []tier // by priority, then region; the first that can serve serves, as far as it has room
+	rung   Rung
+	tierOf []int16 // under Predict, by server of the farm; -1 is none
+	tiers  []tier  // by priority, then region; the first that can serve serves, as far as it has room
 }
 
 // tier is a set of servers that stand for each other.
@@ -54,6 +55,7 @@ type tier struct {
 	upto    float64   // the running sum of the shares of the tiers; of the last one 1
 	answers int       // how many distinct servers can be given in one answer and still be in proportion
 	equal   bool      // whether all weights are the same
+	alias   []alias   // under Predict, to draw servers by capacity
 }
 
 func (f *Farm) buildViews(r *Regions) {
@@ -76,7 +78,9 @@ func (f *Farm) standsIn(region string) bool {
 func (f *Farm) buildView(region string) *view {
 	for r := Normal; r <= All; r++ {
 		if open := f.onRung(r); len(open) > 0 {
-			return &view{rung: r, tiers: f.buildTiers(open, region, r)}
+			v := &view{rung: r, tiers: f.buildTiers(open, region, r)}
+			f.noteTiers(v)
+			return v
 		}
 	}
 	if len(f.Service.Fallback) > 0 {
@@ -127,6 +131,14 @@ func (f *Farm) buildTiers(servers []int32, region string, r Rung) []tier {
 }
 
 func (f *Farm) buildTier(servers []int32, r Rung) tier {
+	t := f.weighTier(servers, r)
+	if f.Service.Policy == Predict && r == Normal {
+		f.aliasTier(&t)
+	}
+	return t
+}
+
+func (f *Farm) weighTier(servers []int32, r Rung) tier {
 	t := tier{servers: servers, cum: make([]float64, len(servers)), equal: true}
 	var sum, most float64
 	first := f.weightOn(r, servers[0])

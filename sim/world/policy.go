@@ -61,6 +61,7 @@ func entries() []entry {
 		{"grpc_wrr", "gRPC weighted round robin", ofRule(grpcWRR)},
 		{"sticky", "rendezvous, bounded load", ofCore(steer.Sticky, 1)},
 		{"headroom", "headroom", ofCore(steer.Headroom, 0)},
+		{"predict", "predict", newPredicted(false)},
 	}
 }
 

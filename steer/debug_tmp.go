@@ -1,0 +1,16 @@
+package steer
+
+import "net/netip"
+
+func (l *Learned) DebugBelief(f *Farm, c netip.Prefix) (mean, sigma float64, ok bool) {
+	s := l.find(l.key(f, c))
+	if s == nil {
+		return 0, 0, false
+	}
+	b, ok := s.believed()
+	return b.mean, b.sigma, ok
+}
+func (l *Learned) DebugWork(f *Farm) (load, others, sig, perLookup float64, said, fore []float64, pend []float64) {
+	w := l.works[f.hash]
+	return w.load, w.others, w.othersVar, w.perLookup, w.said, w.fore, w.pend
+}

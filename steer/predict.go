@@ -1,0 +1,264 @@
+package steer
+
+
+// Predict chooses the servers whose utilisation will be least once all that was answered has arrived: their last
+// reports, and the pending load of answers that reports do not show yet. Formulas: docs/steering.md.
+
+const (
+	draws       = 8    // candidates for each address, drawn by capacity
+	stay        = 0.05 // of the mean utilisation: what keeping a resolver where it is is worth
+	leastAnswer = 3    // addresses: the least that an answer carries if servers allow
+	doubt       = 1.0  // standard deviations by which an uncertain load is taken to be larger
+	unknown     = 0.8  // uncertainty of ln load above which a resolver gets as many addresses as there can be ...
+	leastUnseen = .005 // ... and counts as this part of the whole load at least
+)
+
+// How a pick came about.
+type Method uint8
+
+// The methods. Under predict they are the steps down: without knowledge of the resolver, or of the load, headroom is
+// what is left; without utilisation, capacity.
+const (
+	AsPolicy   Method = iota // as the service's policy says
+	ByPredict                // by predicted utilisation
+	ByHeadroom               // nothing is known of the resolver, or of the load: by reported utilisation
+	ByCapacity               // no server reports utilisation: by capacity
+	Again                    // as the other question of the same lookup was answered
+)
+
+var methodNames = [...]string{"policy", "predict", "headroom", "capacity", "again"}
+
+func (m Method) String() string { return methodNames[m] }
+
+// sight is what a prediction knows of who asks.
+type sight struct {
+	facts  facts
+	seen   bool // whether facts are of this resolver
+	live   bool // whether the last answer is still being given out
+	load   float64
+	size   float64 // what the load is taken to be in doubt
+	doubts bool    // whether so little is known that caution is called for
+}
+
+// predict chooses in the tier that the turn falls in.
+func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
+	m := f.forecast.model.Load()
+	switch {
+	case f.MeanUtil == 0 || !f.reports:
+		p.By = ByCapacity
+	case l == nil || m == nil || m.load <= 0:
+		p.By = ByHeadroom
+	}
+	if p.By != AsPolicy {
+		f.draw(v, q, p)
+		return
+	}
+	var s sight
+	f.look(l, m, q, &s)
+	if s.seen && s.facts.turn == q.Chance && s.facts.n > 0 && q.Now-s.facts.asked < pairStep*pairSteps {
+		f.again(&s, q, p)
+		return
+	}
+	p.By, p.Personal = ByPredict, true
+	u := fraction(q.Chance)
+	for p.Tier < len(v.tiers)-1 && u >= v.tiers[p.Tier].upto {
+		p.Tier++
+	}
+	t := &v.tiers[p.Tier]
+	f.foretell(v, t, l, q, &s, f.wants(t, m, q, &s), p)
+	f.keepFamily(v, q, p)
+}
+
+// look finds out what is known of who asks.
+func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
+	b := m.prior
+	if slot := l.find(l.key(f, q.Client)); slot != nil {
+		s.seen = slot.read(l.key(f, q.Client), &s.facts)
+		if known, ok := slot.believed(); ok && s.seen {
+			b = known
+		}
+	}
+	s.live = s.seen && s.facts.live(q.Now)
+	s.load = b.mean
+	s.size = b.mean + Tun.Doubt*b.sigma
+	s.doubts = b.sigma > Tun.Unknown*b.mean
+}
+
+// wants is how many addresses the answer carries: the more load is behind the resolver, the more servers share it, up to
+// as many as can be in proportion.
+func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
+	most := max(t.answers, 2)
+	switch {
+	case q.Answers > 0:
+		most = q.Answers
+	case f.Service.Answers > 0:
+		most = f.Service.Answers
+	case s.doubts:
+	case s.size > m.perServer:
+		most = min(most, int(Tun.Spread*s.size/m.perServer)+1)
+	default:
+		most = min(most, leastAnswer)
+	}
+	return min(most, MaxAnswers, len(t.servers))
+}
+
+// foretell fills the pick with k servers of the tier: for each address the one of some candidates that will be utilised
+// least with it. Candidates are drawn by capacity; those that the resolver has now are candidates, too.
+func (f *Farm) foretell(v *view, t *tier, l *Learned, q *Query, s *sight, k int, p *Pick) {
+	chance := mix(q.Chance*0x9E3779B97F4A7C15 ^ f.hash)
+	var present [MaxAnswers]int32
+	n := f.present(v, p.Tier, s, &present)
+	for i := range k {
+		part := l.share(i, k)
+		best, least := int32(-1), 0.0
+		for _, c := range present[:n] {
+			if x := f.score(l, s, c, part); !p.has(c) && (best < 0 || x < least) {
+				best, least = c, x
+			}
+		}
+		for range draws {
+			chance += 0x9E3779B97F4A7C15
+			c := t.servers[t.draw(mix(chance))]
+			if p.has(c) {
+				continue
+			}
+			if x := f.score(l, s, c, part); best < 0 || x < least {
+				best, least = c, x
+			}
+		}
+		if best < 0 {
+			best = t.next(mix(chance), p)
+		}
+		p.add(best)
+	}
+	p.drawn, p.draws = p.Servers, int8(p.N)
+}
+
+// present lists those of the resolver's servers that may be given again.
+func (f *Farm) present(v *view, tier int, s *sight, list *[MaxAnswers]int32) int {
+	n := 0
+	if !s.seen {
+		return 0
+	}
+	for _, place := range s.facts.places[:s.facts.n] {
+		if c := f.forecast.server(place); c >= 0 && v.tierOf[c] == int16(tier) && f.State[c].Gate == Open {
+			list[n] = c
+			n++
+		}
+	}
+	return n
+}
+
+// score is the utilisation that server c will have if it gets that part of the resolver's clients.
+func (f *Farm) score(l *Learned, s *sight, c int32, part float64) float64 {
+	st := &f.State[c]
+	place := f.forecast.place[c]
+	x := st.Util + f.forecast.pend[place].load()
+	able := st.Capacity * st.Ramp
+	if s.seen {
+		for i, old := range s.facts.places[:s.facts.n] {
+			if old != place {
+				continue
+			}
+			x -= Tun.Stay * f.MeanUtil
+			if s.live {
+				x -= l.share(i, s.facts.n) * s.load / able
+			}
+			break
+		}
+	}
+	return x + part*s.size/able
+}
+
+// again repeats the servers of the other question of a lookup.
+func (f *Farm) again(s *sight, q *Query, p *Pick) {
+	p.By, p.Personal = Again, true
+	for _, place := range s.facts.places[:s.facts.n] {
+		if c := f.forecast.server(place); c >= 0 {
+			p.add(c)
+		}
+	}
+	p.drawn, p.draws = p.Servers, int8(p.N)
+	f.keepFamily(f.views[0], q, p)
+}
+
+// keepFamily leaves out the servers that lack the family asked for; if none is left, drawing goes on.
+func (f *Farm) keepFamily(v *view, q *Query, p *Pick) {
+	n := p.N
+	p.N = 0
+	for _, c := range p.drawn[:n] {
+		if f.State[c].Family&q.Family != 0 {
+			p.add(c)
+		}
+	}
+	if p.N == 0 {
+		f.takeAny(v, q, p)
+	}
+}
+
+// Note remembers that a pick was given in answer to a query, so that its load is expected where it goes. It is to be
+// called once for every answer that Predict chose, and does nothing for others. It takes no lock that anybody waits on.
+func (l *Learned) Note(f *Farm, q *Query, p *Pick) {
+	if l == nil || f.forecast == nil || p.N == 0 {
+		return
+	}
+	key := l.key(f, q.Client)
+	slot := l.find(key)
+	if slot == nil {
+		if slot = l.claim(key, q.Now); slot == nil {
+			return
+		}
+	} else if !slot.lock() {
+		return
+	}
+	var x facts
+	slot.load(&x)
+	if x.seen > 0 && x.turn == q.Chance && x.n > 0 {
+		x.families |= q.Family
+	} else {
+		l.turnTo(f, slot, q, p, &x)
+	}
+	slot.store(&x)
+	slot.unlock()
+}
+
+// turnTo moves the resolver's load from the servers of its last answer to those of the pick.
+func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
+	load := 0.0
+	if b, ok := slot.believed(); ok {
+		load = b.mean
+	} else if m := f.forecast.model.Load(); m != nil {
+		load = m.prior.mean
+	}
+	if x.seen > 0 && x.live(q.Now) {
+		f.expect(l, x, -load)
+	}
+	if x.seen > 0 {
+		x.gaps[(x.seen-1)%intervals] = uint32(clamp(float64(q.Now-x.asked), 0, 1<<31))
+	}
+	if x.seen++; x.seen > 200 {
+		x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
+	}
+	x.service, x.asked, x.turn = f.hash, q.Now, q.Chance
+	x.families, x.ttl = q.Family, int64(p.TTL)*1000
+	if p.draws == 0 {
+		p.drawn, p.draws = p.Servers, int8(p.N)
+	}
+	x.n = int(p.draws)
+	for i, c := range p.drawn[:p.draws] {
+		x.places[i] = f.forecast.place[c]
+	}
+	f.expect(l, x, load)
+}
+
+// expect adds load to what the servers of an answer have pending.
+func (f *Farm) expect(l *Learned, x *facts, load float64) {
+	for i, place := range x.places[:x.n] {
+		if c := f.forecast.server(place); c >= 0 {
+			f.forecast.pend[place].add(load * l.share(i, x.n) / f.State[c].able())
+		}
+	}
+}
+
+// able is what a server can bear now: its capacity, as far as it is up.
+func (s *State) able() float64 { return s.Capacity * max(s.Ramp, minRamp) }
