@@ -43,7 +43,7 @@ type State struct {
 	Gate     Gate
 	Family   Family  // the families it has addresses in
 	RPS      float64 // requests a second; negative when unknown
-	Util     float64 // utilisation; the mean of the known ones when unknown
+	Util     float64 // utilisation; an estimate from the known ones when unknown
 	Known    bool    // whether Util was reported
 	Capacity float64 // requests a second, measured, or declared, or the mean; relative when none is known
 	Ramp     float64 // 0 to 1: slow start and drain
@@ -200,16 +200,16 @@ func (s Service) withDefaults() Service {
 	return s
 }
 
+// priorUtil is what one server of which nothing is known is taken for. It weighs as much as one report, so that a lone
+// report does not speak for all, and many do.
+const priorUtil = 0.5
+
 // measure fills in families, utilisation and capacity. A server that nobody reports on counts as an average one.
 func (f *Farm) measure(members []Member) {
-	var known, utils float64
+	known, utils := 1.0, priorUtil
 	for i := range members {
 		m, s := &members[i], &f.State[i]
 		s.Family = m.Server.families()
-		s.RPS = -1
-		if m.Reported {
-			s.RPS = m.Report.RPS
-		}
 		s.Known = m.Reported && m.Report.Utilization >= 0
 		if s.Known {
 			s.Util = m.Report.Utilization
@@ -217,14 +217,9 @@ func (f *Farm) measure(members []Member) {
 			utils += s.Util
 		}
 	}
-	f.reports = known > 0
-	mean := 0.0
-	if known > 0 {
-		mean = utils / known
-	}
 	for i := range f.State {
 		if !f.State[i].Known {
-			f.State[i].Util = mean
+			f.State[i].Util = utils / known
 		}
 	}
 	f.capacities(members)
@@ -288,10 +283,13 @@ func (f *Farm) gate(members []Member, now int64) {
 	for i := range members {
 		m, s := &members[i], &f.State[i]
 		soft, hard := f.limits(m.Server)
-		s.Admit = admit(s.Util, soft, hard)
+		s.Admit = 1
+		if s.Known {
+			s.Admit = admit(s.Util, soft, hard)
+		}
 		s.Ramp = f.ramp(m, now)
 		s.Gate = gateOf(m, s, now)
-		f.note(m, s, soft, now)
+		f.note(m, s, now)
 		if s.Gate == Open {
 			util += s.Util * s.Capacity
 			capacity += s.Capacity
@@ -355,8 +353,8 @@ func clamp(x, lo, hi float64) float64 { return min(max(x, lo), hi) }
 const rampStep = 1000
 
 // note keeps when this server's state will next change by time alone, and whether it is changing.
-func (f *Farm) note(m *Member, s *State, soft float64, now int64) {
-	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained || s.Util > soft {
+func (f *Farm) note(m *Member, s *State, now int64) {
+	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained || s.Admit < 1 {
 		f.Busy = true
 	}
 	ramping := m.Joined > 0 && m.Reported && now-m.Joined < int64(f.Service.SlowStart*1000) ||

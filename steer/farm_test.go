@@ -82,6 +82,23 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+func TestUnknownUtilisation(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		members []Member
+		want    float64
+	}{
+		{"nothing is known", []Member{quiet(server(1))}, 0.5},
+		{"one hot server does not speak for all", []Member{quiet(server(1)), reporting(server(2), 1.5)}, 1},
+		{"many do", []Member{quiet(server(1)), reporting(server(2), .9), reporting(server(3), .9), reporting(server(4), .9)}, 0.8},
+	} {
+		f := build(Headroom, tc.members...)
+		if s := f.State[0]; s.Known || math.Abs(s.Util-tc.want) > 1e-9 || s.Admit != 1 || s.Gate != Open {
+			t.Errorf("%s: expected an estimate of %v that no limit applies to, got %+v", tc.name, tc.want, s)
+		}
+	}
+}
+
 func TestRamp(t *testing.T) {
 	f := &Farm{Service: Service{SlowStart: 60, Drain: 30}}
 	const now = 1_000_000
