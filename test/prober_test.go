@@ -127,6 +127,15 @@ func (p *prober) fresh(n int) []sighting {
 	return got
 }
 
+// awaitStale waits until answers say that they are given from an old copy.
+func (p *prober) awaitStale() {
+	p.t.Helper()
+	from := time.Now()
+	await(p.t, "stale answers", func() bool {
+		return slices.ContainsFunc(p.since(from), func(s sighting) bool { return s.stale })
+	})
+}
+
 // sample is so many answers that a share of them can be told from the next.
 const sample = 2 * probeRate
 
