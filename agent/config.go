@@ -120,7 +120,7 @@ func Load(path string) (Config, error) {
 	}
 	cfg, err := Parse(b)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s:%w", path, err)
+		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return cfg, nil
 }
@@ -130,22 +130,32 @@ func Load(path string) (Config, error) {
 func Parse(b []byte) (Config, error) {
 	var cfg Config
 	if len(b) > maxConfig {
-		return cfg, fmt.Errorf(" larger than %d octets", maxConfig)
+		return cfg, fmt.Errorf("larger than %d octets", maxConfig)
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict())
-	if err := dec.Decode(&cfg); err != nil && err != io.EOF {
+	if err := decodeNext(dec, &cfg); err != nil && err != io.EOF {
 		return Config{}, located(err)
 	}
-	if err := dec.Decode(new(any)); err != io.EOF {
-		return Config{}, errors.New(" expected one YAML document")
+	if err := decodeNext(dec, new(any)); err != io.EOF {
+		return Config{}, errors.New("expected one YAML document")
 	}
 	return cfg, nil
+}
+
+// decodeNext decodes the next document. The decoder panics on some texts, such as a tag before a list's place.
+func decodeNext(dec *yaml.Decoder, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the YAML makes no sense; a tag, an anchor or an alias where none is expected")
+		}
+	}()
+	return dec.Decode(into)
 }
 
 func located(err error) error {
 	var y yaml.Error
 	if !errors.As(err, &y) || y.GetToken() == nil || y.GetToken().Position == nil {
-		return fmt.Errorf(" %w", err)
+		return err
 	}
 	at := y.GetToken().Position
 	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, y.GetMessage())

@@ -37,6 +37,7 @@ var parseTests = []struct{ name, text, err string }{
 	{"text for a number", "port: https\n", "1:7: cannot unmarshal"},
 	{"two documents", minimal + "---\nport: 1\n", "expected one YAML document"},
 	{"not YAML", "redis: [\n", "1:8:"},
+	{"a tag that panics the decoder", "services: !x y\n", "makes no sense"},
 	{"too large", "# " + strings.Repeat("x", maxConfig), "larger than"},
 }
 
@@ -70,7 +71,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Load(path)
-	wantError(t, err, path+":1:1: unknown field")
+	wantError(t, err, path+": 1:1: unknown field")
 }
 
 func TestParseFillsIn(t *testing.T) {
@@ -135,6 +136,7 @@ var validateTests = []struct{ text, err string }{
 	{minimal + "collect: [{command: {run: []}}]\n", "collect[0].command.run: expected a program"},
 	{minimal + "probe: [{}]\n", "probe[0]: expected one of http, tcp, grpc, command"},
 	{minimal + "probe: [{http: {url: 'http://x/', status: [20]}}]\n", "probe[0].http.status[0]: \"20\", expected a status"},
+	{minimal + "probe: [{http: {url: 'http://x/', method: 'GET /'}}]\n", "probe[0].http.method: "},
 	{minimal + "probe: [{http: {url: 'http://x/', body_regexp: '('}}]\n", "probe[0].http.body_regexp: "},
 	{minimal + "probe: [{tcp: {address: ':80'}}]\n", "probe[0].tcp.address: "},
 	{minimal + "probe: [{grpc: {address: 'x:0'}}]\n", "probe[0].grpc.address: "},

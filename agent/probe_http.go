@@ -26,6 +26,9 @@ func (h *HTTPProbe) validate() error {
 	if err := checkURL(h.URL); err != nil {
 		return fmt.Errorf("url: %w", err)
 	}
+	if _, err := http.NewRequest(h.Method, h.URL, nil); err != nil {
+		return fmt.Errorf("method: %w", err)
+	}
 	_, err := newHTTPProbe(&HTTPProbe{Status: h.Status, BodyRegexp: h.BodyRegexp})
 	return err
 }

@@ -25,7 +25,12 @@ func (a *agent) round(ctx context.Context, due time.Time) (next time.Time, err e
 		return next, err
 	}
 	a.note(err)
-	return started.Add(pause(a.cfg.Interval, a.failures, rand.Float64())), nil
+	next = started.Add(pause(a.cfg.Interval, a.failures, rand.Float64()))
+	// A round that took longer is the database's doing; only what is late after it is the agent's own.
+	if now := time.Now(); next.Before(now) {
+		next = now
+	}
+	return next, nil
 }
 
 // fatal says whether an error is one that time does not mend.
