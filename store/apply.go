@@ -69,7 +69,7 @@ func (r *replica) check(shard int, rec record) error {
 		return bad("entry", "kind %q: expected service, server, admin or report", clip(rec.kind))
 	}
 	if err := CheckServiceName(rec.svc); err != nil {
-		return bad("name", "%s", err)
+		return err
 	}
 	if Shard(rec.svc) != shard {
 		return bad("shard", "service %s in shard %02d: expected %02d", clip(rec.svc), shard, Shard(rec.svc))
@@ -186,8 +186,9 @@ func (r *replica) setReport(sh *shard, rec record, m moment) error {
 		return err
 	}
 	old := v.word(got.Reporter)
-	if old != nil && old.at == got.At {
-		old.mark = mark{gen: sh.gen}
+	w := &word{mark: mark{gen: sh.gen}, Report: got.steer(), at: got.At}
+	if old != nil && old.at == w.at && old.Report == w.Report {
+		old.mark = w.mark // read again: it keeps the end that it had
 		return nil
 	}
 	if !m.first {
@@ -195,7 +196,6 @@ func (r *replica) setReport(sh *shard, rec record, m moment) error {
 	}
 	r.reported(m.now)
 	r.touch(rec.svc)
-	w := &word{mark: mark{gen: sh.gen}, Report: got.steer(), at: got.At}
 	w.end = m.life + w.lease() - max(m.redis-w.at, 0)
 	if got.Reporter != "" {
 		return v.probed(got.Reporter, w)

@@ -191,11 +191,11 @@ func encode(v any) (string, error) {
 // checkNames checks a service's name and, if given, a server's id.
 func checkNames(service string, id ...string) error {
 	if err := CheckServiceName(service); err != nil {
-		return bad("name", "%s", err)
+		return err
 	}
 	for _, id := range id {
 		if err := CheckID(id); err != nil {
-			return bad("name", "server: %s", err)
+			return fmt.Errorf("server: %w", err)
 		}
 	}
 	return nil

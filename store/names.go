@@ -1,9 +1,6 @@
 package store
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Bounds of names and records. The scripts hold writers to them, and readers hold the database to them.
 const (
@@ -18,7 +15,7 @@ const (
 // octets each, after an optional leading "*.".
 func CheckServiceName(name string) error {
 	if err := checkFQDN(strings.TrimPrefix(name, "*.")); err != nil || len(name) > maxName {
-		return fmt.Errorf("service name %q: expected a lower-case name with its final dot, such as www.example.org", clip(name))
+		return bad("name", "service name %q: expected a lower-case name with its final dot, such as www.example.org", clip(name))
 	}
 	return nil
 }
@@ -26,7 +23,7 @@ func CheckServiceName(name string) error {
 // CheckID says whether id can name a server or a reporter: one label of lower-case letters, digits and inner hyphens.
 func CheckID(id string) error {
 	if !isID(id) {
-		return fmt.Errorf("id %q: expected 1 to 63 lower-case letters, digits and inner hyphens", clip(id))
+		return bad("name", "id %q: expected 1 to 63 lower-case letters, digits and inner hyphens", clip(id))
 	}
 	return nil
 }
@@ -38,11 +35,11 @@ func isID(id string) bool {
 func checkFQDN(name string) error {
 	rest, rooted := strings.CutSuffix(name, ".")
 	if !rooted || len(name) > maxName {
-		return fmt.Errorf("name %q: expected a final dot", clip(name))
+		return bad("name", "name %q: expected a final dot", clip(name))
 	}
 	for label := range strings.SplitSeq(rest, ".") {
 		if label == "" || len(label) > maxID || !only(label, "-_") {
-			return fmt.Errorf("name %q: expected labels of lower-case letters, digits, - and _", clip(name))
+			return bad("name", "name %q: expected labels of lower-case letters, digits, - and _", clip(name))
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ type serviceRecord struct {
 
 func decodeService(name, data string) (*serviceRecord, error) {
 	if err := CheckServiceName(name); err != nil {
-		return nil, bad("name", "%s", err)
+		return nil, err
 	}
 	rec := new(serviceRecord)
 	if err := decode(data, rec); err != nil {
@@ -150,7 +150,7 @@ type serverRecord struct {
 
 func decodeServer(id, data string) (*serverRecord, error) {
 	if !isID(id) {
-		return nil, bad("name", "%s", CheckID(id))
+		return nil, CheckID(id)
 	}
 	rec := new(serverRecord)
 	if err := decode(data, rec); err != nil {
@@ -214,7 +214,7 @@ type adminRecord struct {
 
 func decodeAdmin(id, data string) (*adminRecord, error) {
 	if !isID(id) {
-		return nil, bad("name", "%s", CheckID(id))
+		return nil, CheckID(id)
 	}
 	rec := new(adminRecord)
 	if err := decode(data, rec); err != nil {

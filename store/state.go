@@ -115,8 +115,13 @@ func encodeState(lines []stateLine) ([]byte, error) {
 			return nil, err
 		}
 	}
-	sum := sha256.Sum256(body.Bytes())
-	return append([]byte(stateMagic+hex.EncodeToString(sum[:])+"\n"), body.Bytes()...), nil
+	return seal(body.Bytes()), nil
+}
+
+// seal puts the first line before the others.
+func seal(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return append([]byte(stateMagic+hex.EncodeToString(sum[:])+"\n"), body...)
 }
 
 // errDamaged is what decodeState returns for anything that was not written by encodeState.

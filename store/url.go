@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -265,8 +267,17 @@ func (t *Target) open(tune func(*redis.UniversalOptions)) (redis.UniversalClient
 		return nil, err
 	}
 	opts.TLSConfig = conf
+	quiet.Do(func() { redis.SetLogger(silent{}) })
 	if tune != nil {
 		tune(&opts)
 	}
 	return redis.NewUniversalClient(&opts), nil
 }
+
+// quiet silences go-redis, which otherwise writes a line to standard error for every attempt. Errors come back to us
+// anyway, and the store logs changes.
+var quiet sync.Once
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}

@@ -1,0 +1,190 @@
+package store_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/store/storetest"
+)
+
+// fence returns the first block of a language in docs/redis.md.
+func fence(t testing.TB, language string) string {
+	t.Helper()
+	doc, err := os.ReadFile("../docs/redis.md")
+	must(t, err)
+	_, rest, ok := strings.Cut(string(doc), "```"+language+"\n")
+	block, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatalf("docs/redis.md has no %s block", language)
+	}
+	return block
+}
+
+// The agent of the documentation runs as it stands there.
+func TestDocumentedShellAgent(t *testing.T) {
+	r := storetest.Start(t)
+	s := open(t, store.Config{URLs: []string{r.URL}})
+	v := s.View(store.Base{})
+	path := filepath.Join(t.TempDir(), "agent.sh")
+	must(t, os.WriteFile(path, []byte(fence(t, "sh")), 0o600))
+	agent := exec.Command("sh", path, www, "web1", "192.0.2.1")
+	agent.Dir = ".." // the scripts are named from the repository's root
+	agent.Env = append(os.Environ(), "FARM_REDIS="+r.URL)
+	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	must(t, agent.Start())
+	defer func() { _ = agent.Process.Kill() }()
+	known := func() bool {
+		f := v.Load().Farm(www)
+		return f != nil && len(f.Servers) == 1 && f.Servers[0].ID == "web1" && f.State[0].Known
+	}
+	storetest.Eventually(t, "the agent reports", known)
+	r.Do("FLUSHALL")
+	storetest.Eventually(t, "it registers again", func() bool {
+		return r.Do("HEXISTS", tag("srvs:"+www), "web1") == "1" && known()
+	})
+	must(t, agent.Process.Signal(syscall.SIGTERM))
+	_ = agent.Wait()
+	storetest.Eventually(t, "it has left", func() bool { return r.Do("HLEN", tag("srvs:"+www)) == "0" })
+}
+
+// users returns the users of the documentation, with one password for all.
+func users(t testing.TB) []string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(fence(t, "acl")), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d users, want 3", len(lines))
+	}
+	return lines
+}
+
+func TestDocumentedUsers(t *testing.T) {
+	r := storetest.StartWithUsers(t, users(t)...)
+	checkUsers(t, []string{r.As("reader", "secret")}, []string{r.As("agent", "secret")}, []string{r.As("operator", "secret")})
+	if log := r.Do("ACL", "LOG"); log != "" {
+		t.Errorf("Redis has refused:\n%s", log)
+	}
+	denied := []struct {
+		user string
+		args []string
+	}{
+		{"reader", []string{"HSET", tag("svcs"), "x", "y"}},
+		{"reader", []string{"GET", "farm:node:x"}},
+		{"reader", []string{"SET", tag("chg"), "y"}},
+		{"reader", []string{"EVAL", "return 1", "0"}},
+		{"reader", []string{"FLUSHALL"}},
+		{"agent", []string{"FLUSHALL"}},
+		{"agent", []string{"DEL", tag("chg")}},
+		{"agent", []string{"HSET", "elsewhere", "x", "y"}},
+		{"agent", []string{"HSET", "farm:node:x", "x", "y"}},
+		{"agent", []string{"CLIENT", "KILL", "TYPE", "normal"}},
+		{"operator", []string{"FLUSHALL"}},
+		{"operator", []string{"CONFIG", "GET", "*"}},
+		{"operator", []string{"HSET", "elsewhere", "x", "y"}},
+	}
+	for _, tt := range denied {
+		args := append([]string{"--user", tt.user, "--pass", "secret", "--no-auth-warning"}, tt.args...)
+		if out := r.Do(args...); !strings.Contains(out, "NOPERM") {
+			t.Errorf("%s may %q: %s", tt.user, tt.args, out)
+		}
+	}
+	// An agent that is held to its service.
+	r.Do("ACL", "SETUSER", "agent", "resetkeys", "~"+tag("rev"), "~"+tag("chg"), "~"+tag("svcs"), "~"+tag("*:"+www))
+	c := dial(t, r.As("agent", "secret"))
+	put(t, c, www, server("b", "192.0.2.2"))
+	if _, err := c.PutServer(context.Background(), other, server("b", "192.0.2.2"), store.ByAgent); err == nil {
+		t.Error("the agent of one service has registered a server of another")
+	}
+}
+
+// other is a service of the same shard as www.
+var other = func() string {
+	for i := 'a'; ; i++ {
+		if name := "www-" + string(i) + ".example.org."; store.Shard(name) == store.Shard(www) {
+			return name
+		}
+	}
+}()
+
+// checkUsers has each user do all of its work.
+func checkUsers(t *testing.T, reader, agent, operator []string) {
+	t.Helper()
+	ctx := context.Background()
+	s := open(t, store.Config{URLs: reader})
+	v := s.View(store.Base{})
+	c := dial(t, agent...)
+	put(t, c, www, server("a", "192.0.2.1"))
+	_, err := c.Report(ctx, store.Report{Service: www, ID: "a", Lease: 60, Utilization: ptr(0.5)})
+	must(t, err)
+	_, err = c.SetAdmin(ctx, www, "a", steer.Drain, store.ByAgent)
+	must(t, err)
+	_, err = c.SetAdmin(ctx, www, "a", steer.Ready, store.ByAgent)
+	must(t, err)
+	storetest.Eventually(t, "the reader follows the agent", func() bool {
+		f := v.Load().Farm(www)
+		return f != nil && len(f.State) == 1 && f.State[0].Known
+	})
+	o := dial(t, operator...)
+	must(t, o.Ping(ctx))
+	must(t, o.PutService(ctx, steer.Service{Name: www, Policy: steer.First}))
+	storetest.Eventually(t, "the operator sees the reader's node", func() bool {
+		db, err := o.Read(ctx)
+		must(t, err)
+		return len(db.Nodes) == 1 && len(db.Services) == 1
+	})
+	_, err = c.DeleteServer(ctx, www, "a")
+	must(t, err)
+	_, err = o.DeleteService(ctx, www)
+	must(t, err)
+	storetest.Eventually(t, "the reader follows the operator", func() bool { return v.Load().Farm(www) == nil })
+}
+
+func TestDocumentedUsersOnCluster(t *testing.T) {
+	cluster := storetest.StartCluster(t)
+	urls := make(map[string][]string)
+	for _, n := range cluster.Nodes {
+		for _, line := range users(t) {
+			args := strings.Fields(strings.TrimPrefix(line, "user "))
+			if i := strings.Index(line, "("); i >= 0 { // a selector is one argument
+				args = append(strings.Fields(strings.TrimPrefix(line[:i], "user ")), line[i:])
+			}
+			n.Do(append([]string{"ACL", "SETUSER"}, args...)...)
+			urls[args[0]] = append(urls[args[0]], n.As(args[0], "secret"))
+		}
+	}
+	checkUsers(t, urls["reader"], urls["agent"], urls["operator"])
+	for _, n := range cluster.Nodes {
+		if log := n.Do("ACL", "LOG"); log != "" {
+			t.Errorf("%s has refused:\n%s", n.Addr, log)
+		}
+	}
+}
+
+// Every field that the code reads is documented, and every script.
+func TestDocumentedNames(t *testing.T) {
+	doc, err := os.ReadFile("../docs/redis.md")
+	must(t, err)
+	sources, err := filepath.Glob("../steer/service.go")
+	must(t, err)
+	for _, path := range append(sources, "report.go", "record.go") {
+		src, err := os.ReadFile(path)
+		must(t, err)
+		for _, m := range regexp.MustCompile("`json:\"([a-z_]+)").FindAllStringSubmatch(string(src), -1) {
+			if !strings.Contains(string(doc), "`"+m[1]+"`") && !strings.Contains(string(doc), `"`+m[1]+`"`) {
+				t.Errorf("%s: field %s is not in docs/redis.md", path, m[1])
+			}
+		}
+	}
+	for _, name := range store.Scripts() {
+		if !strings.Contains(string(doc), "`"+name+".lua`") {
+			t.Errorf("script %s is not in docs/redis.md", name)
+		}
+	}
+}

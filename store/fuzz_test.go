@@ -1,0 +1,79 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/coredns-farm/farm/steer"
+)
+
+// checkReplica checks that decisions can be made from whatever was taken.
+func checkReplica(t *testing.T, r *replica, now int64) {
+	t.Helper()
+	g := newBoard(Base{Indexed: true})
+	for _, name := range g.names(r) {
+		in, _, ok := g.input(r, name, now)
+		if !ok {
+			t.Fatalf("service %q is named and is not there", name)
+		}
+		f := steer.Build(in)
+		for i := range f.State {
+			if w := f.State[i].Weight; !(w >= 0 && w <= 1e18) {
+				t.Fatalf("weight %v", w)
+			}
+		}
+		if p := steer.Decide(f, &steer.Query{Family: steer.AnyFamily, Chance: 1 << 60}); int(p.N) > len(f.Servers) {
+			t.Fatalf("%d of %d servers", p.N, len(f.Servers))
+		}
+	}
+	if len(r.counts.recent) > maxRejects {
+		t.Fatalf("%d rejects", len(r.counts.recent))
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	f.Add(kindServer, svc, "a", `{"addresses":["192.0.2.1","2001:db8::1"],"port":80,"weight":2,"capacity":100,"region":"eu","by":"agent"}`)
+	f.Add(kindServer, svc, "a", `{"target":"x.example.net."}`)
+	f.Add(kindService, svc, "", `{"policy":"sticky","answers":2,"ttl":5,"max_ttl":9,"soft":0.5,"hard":1,"slow_start":1,"drain":1,"fallback":["x."],"alpn":["h2"]}`)
+	f.Add(kindService, svc, "", `{"implied":true}`)
+	f.Add(kindAdmin, svc, "a", `{"state":"maint","since":1795363200000,"by":"operator"}`)
+	f.Add(kindReport, svc, "a", `{"utilization":0.5,"cpu":0.1,"rps":10,"eps":0,"in_flight":3,"latency":0.01,"health":"degraded","lease":5,"agent":"x","seq":1,"at":1795363200000}`)
+	f.Add(kindReport, svc, "a@p", `{"lease":5,"health":"down","at":1,"at":1795363200000}`)
+	f.Add("", "", "", "")
+	f.Fuzz(func(t *testing.T, kind, name, id, data string) {
+		r := newReplica()
+		sh := r.shards[Shard(name)]
+		for _, first := range []bool{true, false} {
+			m := moment{now: 10_000, life: lifeStart, redis: 1795363200000, first: first}
+			r.apply(sh, Shard(name), record{kindServer, svc, "a", `{"addresses":["192.0.2.9"]}`}, false, m)
+			r.apply(sh, Shard(name), record{kind, name, id, data}, false, m)
+			checkReplica(t, r, 10_000)
+		}
+		r.apply(sh, Shard(name), record{kind, name, id, data}, true, moment{now: 20_000, life: lifeStart})
+		checkReplica(t, r, 20_000)
+	})
+}
+
+func FuzzEntry(f *testing.F) {
+	f.Add("1", "1", "set", kindReport, svc, "a", `{"lease":5,"at":1795363200000}`)
+	f.Add("1", "2", "del", kindServer, svc, "a", "")
+	f.Add("x", "-1", "", "", "", "", "")
+	f.Fuzz(func(t *testing.T, e, rev, op, kind, name, id, data string) {
+		got, err := parseEntry(map[string]any{"e": e, "r": rev, "op": op, "kind": kind, "svc": name, "id": id, "data": data})
+		if err != nil {
+			return
+		}
+		r := newReplica()
+		_ = r.follow(Shard(svc), []entry{got}, 10_000)
+		checkReplica(t, r, 10_000)
+	})
+}
+
+func FuzzPlace(f *testing.F) {
+	f.Add("1", "2")
+	f.Add("", "x")
+	f.Fuzz(func(t *testing.T, epoch, rev string) {
+		if e, _, err := placeOf([]any{epoch, rev}); err == nil && e == 0 {
+			t.Error("epoch 0")
+		}
+	})
+}

@@ -1,0 +1,183 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/store/storetest"
+)
+
+// script runs a script file through redis-cli, as a foreign agent would.
+func script(r *storetest.Redis, name, service string, args ...string) string {
+	all := append([]string{"--eval", "scripts/" + name + ".lua"}, store.Keys(store.DefaultPrefix, service)...)
+	return strings.ReplaceAll(r.Do(append(append(all, ",", service), args...)...), "\n", " ")
+}
+
+// Every script begins with the same lines, and says so.
+func TestScriptsShareTheirPrologue(t *testing.T) {
+	const from, to = "is the same in every script.\n", "\n--\n"
+	_, first, _ := strings.Cut(store.Script("report"), from)
+	first, _, _ = strings.Cut(first, to)
+	for _, name := range store.Scripts() {
+		_, rest, ok := strings.Cut(store.Script(name), from)
+		prologue, _, ok2 := strings.Cut(rest, to)
+		if !ok || !ok2 || prologue != first {
+			t.Errorf("%s.lua: expected the prologue of report.lua", name)
+		}
+	}
+	if store.Script("nothing") != "" {
+		t.Error("there is a script called nothing")
+	}
+}
+
+func TestScripts(t *testing.T) {
+	r := storetest.Start(t)
+	const a, b = `{"addresses":["192.0.2.1"],"by":"agent"}`, `{"addresses":["192.0.2.2"]}`
+	report := func(more string) string { return `{"lease":5` + more + `}` }
+	long := `{"x":"` + strings.Repeat("x", 8192) + `"}`
+	tests := []struct {
+		name, svc string
+		args      []string
+		want      string // a prefix
+	}{
+		// The first change implies the service: two revisions.
+		{"server", www, []string{"a", "set", a}, "OK 2"},
+		{"server", www, []string{"a", "set", a}, "OK 2"}, // nothing changed
+		{"server", www, []string{"b", "set", b}, "OK 3"},
+		{"server", www, []string{"b", "set", a}, "KEPT 3"}, // an operator's stands
+		{"server", www, []string{"b", "set", `{"addresses":["192.0.2.3"]}`}, "OK 4"},
+		{"server", www, []string{"c", "del"}, "NONE 5"},
+		{"server", www, []string{"B", "set", a}, "FARM id"},
+		{"server", www, []string{"-b", "set", a}, "FARM id"},
+		{"server", www, []string{strings.Repeat("b", 64), "set", a}, "FARM id"},
+		{"server", www, []string{"b", "put", a}, "FARM operation"},
+		{"server", www, []string{"b", "set", `["a"]`}, "FARM record"},
+		{"server", www, []string{"b", "set", `{"a":`}, "FARM record"},
+		{"server", www, []string{"b", "set", long}, "FARM record"},
+		{"server", "www.example.org", []string{"b", "set", a}, "FARM service"},
+		{"server", "WWW.example.org.", []string{"b", "set", a}, "FARM service"},
+
+		{"report", www, []string{"a", report(``)}, "OK 6"},
+		{"report", www, []string{"x", report(``)}, "OK 7"}, // it may stand in a Corefile
+		{"report", www, []string{"x", report(`,"agent":"1","seq":1`)}, "UNKNOWN 7"},
+		{"report", www, []string{"x@p", report(`,"agent":"p","seq":1`)}, "OK 8"},
+		{"report", www, []string{"a", report(`,"agent":"1","seq":7`)}, "OK 9"},
+		{"report", www, []string{"a", report(`,"agent":"1","seq":7`)}, "STALE 9 7"},
+		{"report", www, []string{"a", report(`,"agent":"1","seq":6`)}, "STALE 9 7"},
+		{"report", www, []string{"a", report(`,"agent":"2","seq":2`)}, "CLAIMED 9 1"},
+		{"report", www, []string{"a", report(`,"agent":"2","seq":1`)}, "OK 10"},
+		{"report", www, []string{"a", report(`,"agent":"1","seq":8`)}, "CLAIMED 10 2"},
+		{"report", www, []string{"a", report(``)}, "OK 11"},
+		{"report", www, []string{"a", `{"lease":0}`}, "FARM lease"},
+		{"report", www, []string{"a", `{"lease":86401}`}, "FARM lease"},
+		{"report", www, []string{"a", `{"lease":"5"}`}, "FARM lease"},
+		{"report", www, []string{"a", `{"lease":NaN}`}, "FARM lease"},
+		{"report", www, []string{"a", report(`,"agent":"1"`)}, "FARM agent and seq"},
+		{"report", www, []string{"a@", report(``)}, "FARM id"},
+		{"report", www, []string{"a@b@c", report(``)}, "FARM id"},
+
+		{"admin", www, []string{"a", "drain"}, "OK 12"},
+		{"admin", www, []string{"a", "drain", "operator"}, "OK 12"}, // a drain under way goes on
+		{"admin", www, []string{"a", "ready", "agent"}, "KEPT 12"},
+		{"admin", www, []string{"a", "maint", "agent"}, "KEPT 12"},
+		{"admin", www, []string{"a", "ready"}, "OK 13"},
+		{"admin", www, []string{"a", "ready"}, "OK 14"}, // passed on to readers that keep a lost state
+		{"admin", www, []string{"a", "ready", "agent"}, "OK 14"},
+		{"admin", www, []string{"a", "drain", "agent"}, "OK 15"},
+		{"admin", www, []string{"a", "ready", "agent"}, "OK 16"},
+		{"admin", www, []string{"a", "off"}, "FARM state"},
+		{"admin", www, []string{"a", "drain", "me"}, "FARM by"},
+
+		{"service", www, []string{"set", `{"policy":"first"}`}, "OK 17"},
+		{"service", www, []string{"set", `{"policy":"first"}`}, "OK 17"},
+		{"service", www, []string{"set", `first`}, "FARM record"},
+		{"service", www, []string{"del"}, "OK 18"},
+		{"service", www, []string{"del"}, "NONE 19"},
+	}
+	for _, tt := range tests {
+		if got := script(r, tt.name, tt.svc, tt.args...); got != tt.want && !(strings.HasPrefix(tt.want, "FARM") && strings.Contains(got, tt.want)) {
+			t.Errorf("%s %q: got %q, want %q", tt.name, tt.args, got, tt.want)
+		}
+	}
+	if left := r.Do("KEYS", "*"); strings.Contains(left, www) {
+		t.Errorf("the service left %q", left)
+	}
+	if n := r.Do("XLEN", tag("chg")); n != "19" {
+		t.Errorf("%s changes, want 19", n)
+	}
+}
+
+func TestScriptsRefuseForeignKeys(t *testing.T) {
+	r := storetest.Start(t)
+	keys := store.Keys("farm", "other.example.org.")
+	out := r.Do(append(append([]string{"--eval", "scripts/report.lua"}, keys...), ",", www, "a", `{"lease":5}`)...)
+	if !strings.Contains(out, "FARM key 4") {
+		t.Error(out)
+	}
+	out = r.Do("--eval", "scripts/report.lua", keys[0], ",", www, "a", `{"lease":5}`)
+	if !strings.Contains(out, "FARM expected 6 keys") {
+		t.Error(out)
+	}
+}
+
+// A lease that ran out claims nothing.
+func TestClaimEndsWithTheLease(t *testing.T) {
+	r := storetest.Start(t)
+	script(r, "server", www, "a", "set", `{"addresses":["192.0.2.1"]}`)
+	script(r, "report", www, "a", `{"lease":0.1,"agent":"1","seq":9}`)
+	storetest.Eventually(t, "another agent may go on", func() bool {
+		return strings.HasPrefix(script(r, "report", www, "a", `{"lease":0.1,"agent":"2","seq":9}`), "OK")
+	})
+}
+
+// What agents left behind an hour ago is swept, and what operators said is not.
+func TestSweep(t *testing.T) {
+	r := storetest.Start(t)
+	longAgo := time.Now().Add(-2 * time.Hour).UnixMilli()
+	old := fmt.Sprintf(`{"lease":5,"at":%d}`, longAgo)
+	for _, id := range []string{"a", "b", "c"} {
+		script(r, "server", www, id, "set", `{"addresses":["192.0.2.1"],"by":"agent"}`)
+	}
+	script(r, "server", www, "op", "set", `{"addresses":["192.0.2.1"]}`)
+	for _, field := range []string{"b", "c", "op", "b@p", "gone"} {
+		r.Do("HSET", tag("reps:"+www), field, old)
+	}
+	script(r, "report", www, "a", `{"lease":60}`)
+	if n := r.Do("HLEN", tag("srvs:"+www)); n != "4" {
+		t.Errorf("the first report after a pause has swept: %s servers left", n)
+	}
+	storetest.Eventually(t, "two agents' servers are swept", func() bool {
+		script(r, "report", www, "a", `{"lease":60}`)
+		return r.Do("HLEN", tag("srvs:"+www)) == "2" && r.Do("HLEN", tag("reps:"+www)) == "2"
+	})
+	if left := strings.Fields(r.Do("HKEYS", tag("srvs:"+www))); len(left) != 2 || left[0] == "b" || left[1] == "b" {
+		t.Errorf("left are %v, want a and op", left)
+	}
+}
+
+func TestClientRefusesWhatReadersWould(t *testing.T) {
+	c := dial(t, "redis://127.0.0.1:1") // nothing may be sent
+	ctx := context.Background()
+	_, noAddress := c.PutServer(ctx, www, steer.Server{ID: "a"}, store.ByAgent)
+	_, badID := c.DeleteServer(ctx, www, "A")
+	_, badState := c.SetAdmin(ctx, www, "a", "off", store.ByOperator)
+	_, noLease := c.Report(ctx, store.Report{Service: www, ID: "a"})
+	_, negative := c.Report(ctx, store.Report{Service: www, ID: "a", Lease: 1, RPS: ptr(-1)})
+	_, badName := c.DeleteService(ctx, "www")
+	for name, err := range map[string]error{
+		"no address": noAddress, "bad id": badID, "bad state": badState, "no lease": noLease, "negative": negative,
+		"bad name": badName, "bad policy": c.PutService(ctx, steer.Service{Name: www, Policy: "best"}),
+	} {
+		if !store.IsInvalid(err) || store.IsUnreachable(err) {
+			t.Errorf("%s: got %v, want that it is invalid", name, err)
+		}
+	}
+	if err := c.Ping(ctx); !store.IsUnreachable(err) || store.IsInvalid(err) {
+		t.Errorf("got %v, want that it is unreachable", err)
+	}
+}
