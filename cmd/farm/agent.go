@@ -14,6 +14,7 @@ import (
 
 	"github.com/coredns-farm/farm/agent"
 	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -35,54 +36,39 @@ const agentExample = `  farm agent --service www.example.org --address 192.0.2.1
 // agentFields are the flags of an agent that stand for keys of its file.
 var agentFields = []field[agent.Config]{
 	{"server", "the server's id (by default the host's name)",
-		func(c *agent.Config) *value { return word(&c.Server) },
-		func(to, from *agent.Config) { to.Server = from.Server }},
+		func(c *agent.Config) *value { return word(&c.Server) }},
 	{"service", "a service that it serves; may be repeated",
-		func(c *agent.Config) *value { return list(&c.Services, "name", agentService) },
-		func(to, from *agent.Config) { to.Services = from.Services }},
+		func(c *agent.Config) *value { return list(&c.Services, "name", agentService) }},
 	{"address", "where it serves; may be repeated (by default the machine's global addresses)",
-		func(c *agent.Config) *value { return list(&c.Addresses, "address", parseWord) },
-		func(to, from *agent.Config) { to.Addresses, to.Target = from.Addresses, "" }},
+		func(c *agent.Config) *value { return list(&c.Addresses, "address", parseWord) }},
 	{"target", "a name instead of addresses, answered as a CNAME",
-		func(c *agent.Config) *value { return word(&c.Target) },
-		func(to, from *agent.Config) { to.Target, to.Addresses = from.Target, nil }},
+		func(c *agent.Config) *value { return word(&c.Target) }},
 	{"port", "port of the service",
-		func(c *agent.Config) *value { return whole(&c.Port, "n", 65535) },
-		func(to, from *agent.Config) { to.Port = from.Port }},
+		func(c *agent.Config) *value { return whole(&c.Port, 65535) }},
 	{"region", "where the server stands",
-		func(c *agent.Config) *value { return word(&c.Region) },
-		func(to, from *agent.Config) { to.Region = from.Region }},
+		func(c *agent.Config) *value { return word(&c.Region) }},
 	{"capacity", "requests a second that it can serve",
-		func(c *agent.Config) *value { return number(&c.Capacity, "n", 0, steer.MaxRate) },
-		func(to, from *agent.Config) { to.Capacity = from.Capacity }},
+		func(c *agent.Config) *value { return number(&c.Capacity, steer.MaxRate) }},
 	{"weight", "its share under policy weighted",
-		func(c *agent.Config) *value { return number(&c.Weight, "n", 0, steer.MaxWeight) },
-		func(to, from *agent.Config) { to.Weight = from.Weight }},
+		func(c *agent.Config) *value { return number(&c.Weight, steer.MaxWeight) }},
 	{"priority", "servers of a lower priority are used first",
-		func(c *agent.Config) *value { return whole(&c.Priority, "n", 65535) },
-		func(to, from *agent.Config) { to.Priority = from.Priority }},
+		func(c *agent.Config) *value { return whole(&c.Priority, 65535) }},
 	{"interval", "time from report to report (default 2s)",
-		func(c *agent.Config) *value { return goDuration(&c.Interval) },
-		func(to, from *agent.Config) { to.Interval = from.Interval }},
+		func(c *agent.Config) *value { return goDuration(&c.Interval) }},
 	{"lease", "how long a report stands for the server's life (default 5 intervals)",
-		func(c *agent.Config) *value { return goDuration(&c.Lease) },
-		func(to, from *agent.Config) { to.Lease = from.Lease }},
+		func(c *agent.Config) *value { return goDuration(&c.Lease) }},
 	{"drain", "time from SIGTERM to leaving (default 30s)",
-		func(c *agent.Config) *value { return goDuration(&c.Drain) },
-		func(to, from *agent.Config) { to.Drain = from.Drain }},
+		func(c *agent.Config) *value { return goDuration(&c.Drain) }},
 	{"collect", "what measures it: host (CPU and memory) or connections (of the port); may be repeated " +
 		"(default host if there is no file)",
-		func(c *agent.Config) *value { return list(&c.Collect, "kind", agentCollector) },
-		func(to, from *agent.Config) { to.Collect = from.Collect }},
+		func(c *agent.Config) *value { return list(&c.Collect, "kind", agentCollector) }},
 	{"probe", "what says that it serves: http://..., https://..., tcp://HOST:PORT or grpc://HOST:PORT; may be repeated",
-		func(c *agent.Config) *value { return list(&c.Probe, "url", agentProbe) },
-		func(to, from *agent.Config) { to.Probe = from.Probe }},
+		func(c *agent.Config) *value { return list(&c.Probe, "url", agentProbe) }},
 }
 
 func (a *app) agentCommand() *cobra.Command {
 	var file string
 	var check bool
-	var said agent.Config
 	c := &cobra.Command{
 		Use:     "agent [flags]",
 		Short:   "Run the agent of a server",
@@ -90,7 +76,7 @@ func (a *app) agentCommand() *cobra.Command {
 		Example: agentExample,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.agentConfig(c.Flags(), file, &said)
+			cfg, err := a.agentConfig(c.Flags(), file)
 			if err != nil {
 				return err
 			}
@@ -103,7 +89,7 @@ func (a *app) agentCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE`")
 	c.Flags().BoolVar(&check, "check", false, "check the configuration and exit")
-	bind(c.Flags(), agentFields, &said)
+	bind(c.Flags(), agentFields)
 	must(c.MarkFlagFilename("config", "yaml", "yml"))
 	must(c.RegisterFlagCompletionFunc("collect", cobra.FixedCompletions([]string{"host", "connections"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
@@ -111,18 +97,26 @@ func (a *app) agentCommand() *cobra.Command {
 
 // agentConfig puts together what the file, the flags and the environment say, the flags over the file, and the file
 // over the environment.
-func (a *app) agentConfig(flags *pflag.FlagSet, file string, said *agent.Config) (agent.Config, error) {
+func (a *app) agentConfig(flags *pflag.FlagSet, file string) (agent.Config, error) {
 	var cfg agent.Config
 	if file != "" {
 		var err error
 		if cfg, err = agent.Load(file); err != nil {
 			return cfg, refusedf("configuration: %w", err)
 		}
-	} else if !flags.Changed("collect") {
-		said.Collect = []agent.Collect{{Host: new(agent.Host)}}
-		cfg.Collect = said.Collect
+	} else {
+		cfg.Collect = []agent.Collect{{Host: new(agent.Host)}}
 	}
-	merge(flags, agentFields, &cfg, said)
+	// An address takes the place of the file's target, and the other way round.
+	if flags.Changed("address") {
+		cfg.Target = ""
+	}
+	if flags.Changed("target") {
+		cfg.Addresses = nil
+	}
+	if err := merge(flags, agentFields, &cfg); err != nil {
+		return cfg, err
+	}
 	if len(a.redis) > 0 || len(cfg.Redis) == 0 {
 		cfg.Redis = a.urls()
 	}
@@ -131,6 +125,9 @@ func (a *app) agentConfig(flags *pflag.FlagSet, file string, said *agent.Config)
 	}
 	if err := cfg.Validate(); err != nil {
 		return cfg, refusedf("configuration: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if _, err := store.ParseURLs(cfg.Redis); err != nil {
+		return cfg, refusedf("configuration: %w", err)
 	}
 	return cfg, nil
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -14,6 +11,10 @@ type change struct {
 	Field string `json:"field"`
 	From  string `json:"from,omitempty"`
 	To    string `json:"to,omitempty"`
+}
+
+func (c change) String() string {
+	return fmt.Sprintf("%s %s -> %s", c.Field, orNone(c.From), orNone(c.To))
 }
 
 // done is what a command that writes says it did, in JSON too.
@@ -34,7 +35,7 @@ func (d *done) write(w io.Writer) error {
 	line += ": " + d.Did
 	var said []string
 	for _, c := range d.Changes {
-		said = append(said, fmt.Sprintf("%s %s -> %s", c.Field, orNone(c.From), orNone(c.To)))
+		said = append(said, c.String())
 	}
 	if said != nil {
 		line += ": " + strings.Join(said, ", ")
@@ -56,44 +57,6 @@ func (a *app) printDone(list []done) error {
 		}
 		return nil
 	})
-}
-
-// changesOf compares two records by their JSON forms.
-func changesOf(from, to any) ([]change, error) {
-	old, err := fieldsOf(from)
-	if err != nil {
-		return nil, err
-	}
-	now, err := fieldsOf(to)
-	if err != nil {
-		return nil, err
-	}
-	all := maps.Clone(old)
-	maps.Copy(all, now)
-	var list []change
-	for _, field := range slices.Sorted(maps.Keys(all)) {
-		if old[field] != now[field] {
-			list = append(list, change{field, old[field], now[field]})
-		}
-	}
-	return list, nil
-}
-
-// fieldsOf returns the fields of a record as text.
-func fieldsOf(record any) (map[string]string, error) {
-	data, err := json.Marshal(record)
-	if err != nil {
-		return nil, err
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, err
-	}
-	fields := make(map[string]string, len(raw))
-	for name, value := range raw {
-		fields[name] = strings.NewReplacer(`"`, "", "[", "", "]", "").Replace(string(value))
-	}
-	return fields, nil
 }
 
 // did is the word for what setting a record did.

@@ -59,7 +59,7 @@ func (a *app) explainCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			l.name = fqdn(args[0])
 			if !c.Flags().Changed("chance") {
-				l.chance = uint64(rand.Uint32())
+				l.chance = rand.Uint64N(10_000) // short, for people to repeat
 			}
 			return a.explain(&l)
 		},
@@ -75,7 +75,7 @@ func (a *app) explainCommand() *cobra.Command {
 }
 
 func lookupType(p *string) *value {
-	return &value{kind: "type", set: func(s string) error {
+	return &value{kind: "type", show: func() string { return "" }, set: func(s string) error {
 		*p = strings.ToUpper(s)
 		if families[*p] == 0 {
 			return fmt.Errorf("want one of %s", join(lookupTypes))
@@ -202,7 +202,11 @@ func (x *explanation) write(w io.Writer) error {
 		fmt.Fprintf(w, "service: %s\n", x.Service)
 	}
 	fmt.Fprintf(w, "rung %s, ttl %s, chance %d\n", x.Rung, ttlOf(x.TTL), x.Chance)
-	fmt.Fprintf(w, "why: %s\n\n", x.Why)
+	fmt.Fprintf(w, "why: %s\n", x.Why)
+	if len(x.Candidates) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
 	return x.table().write(w)
 }
 

@@ -9,31 +9,45 @@ import (
 	"time"
 )
 
-// value is a flag that checks what it is given. The flag library puts the flag's name before what set says.
+// value is a flag, or a setting, that is kept elsewhere: set reads text into that place, show says what it holds. Empty
+// text is not said. The flag library puts the flag's name before what set says.
 type value struct {
-	kind string // what the help calls it
-	text string
-	set  func(string) error
+	kind  string // what the help calls it
+	set   func(string) error
+	show  func() string
+	given []string // what it was set to, in order
 }
 
-func (v *value) String() string { return v.text }
+func (v *value) String() string { return v.show() }
 func (v *value) Type() string   { return v.kind }
 
 func (v *value) Set(s string) error {
-	v.text = s
+	v.given = append(v.given, s)
 	return v.set(s)
 }
 
-// number is a flag from lo to hi; a percentage is as good. 0 or nothing is not said.
-func number(p *float64, kind string, lo, hi float64) *value {
-	return &value{kind: kind, set: func(s string) error {
+// number is a flag from 0 to most. 0 or nothing is not said.
+func number(p *float64, most float64) *value {
+	return &value{kind: "n", show: func() string { return said(*p, exact) }, set: func(s string) error {
+		x, err := parseNumber(s)
+		if err != nil || !(x >= 0 && x <= most) {
+			return fmt.Errorf("want a number from 0 to %v", most)
+		}
+		*p = x
+		return nil
+	}}
+}
+
+// part is a flag of a part of one, or a percentage. 0 or nothing is not said.
+func part(p *float64, most float64) *value {
+	return &value{kind: "part", show: func() string { return said(*p, percent) }, set: func(s string) error {
 		digits, isPercent := strings.CutSuffix(s, "%")
 		x, err := parseNumber(digits)
 		if isPercent {
 			x /= 100
 		}
-		if err != nil || x != 0 && (x < lo || x > hi) || math.IsNaN(x) {
-			return fmt.Errorf("want a number from %v to %v", lo, hi)
+		if err != nil || !(x >= 0 && x <= most) {
+			return fmt.Errorf("want a part of one from 0 to %v, or a percentage", most)
 		}
 		*p = x
 		return nil
@@ -47,53 +61,77 @@ func parseNumber(s string) (float64, error) {
 	return strconv.ParseFloat(s, 64)
 }
 
-// whole is a flag of an integer from 0 to hi. 0 or nothing is not said.
-func whole[T int | uint16](p *T, kind string, hi int) *value {
-	return &value{kind: kind, set: func(s string) error {
+// said shows a number, unless it is 0: that is not said.
+func said(x float64, show func(float64) string) string {
+	if x == 0 {
+		return ""
+	}
+	return show(x)
+}
+
+func exact(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+
+// whole is a flag of an integer from 0 to most. 0 or nothing is not said.
+func whole[T int | uint16](p *T, most int) *value {
+	return &value{kind: "n", show: func() string { return said(float64(*p), exact) }, set: func(s string) error {
 		x, err := parseNumber(s)
-		if err != nil || x != math.Trunc(x) || !(x >= 0 && x <= float64(hi)) {
-			return fmt.Errorf("want a whole number from 0 to %d", hi)
+		if err != nil || x != math.Trunc(x) || !(x >= 0 && x <= float64(most)) {
+			return fmt.Errorf("want a whole number from 0 to %d", most)
 		}
 		*p = T(x)
 		return nil
 	}}
 }
 
-// duration is a flag of seconds, or of a duration such as 1m30s, from 0 to hi seconds. 0 or nothing is not said.
-func duration(p *float64, hi int) *value {
-	return &value{kind: "duration", set: func(s string) error {
-		x, err := parseNumber(s)
-		if err != nil {
-			var d time.Duration
-			d, err = time.ParseDuration(s)
-			x = d.Seconds()
-		}
-		if err != nil || !(x >= 0 && x <= float64(hi)) {
-			return fmt.Errorf("want a duration from 0s to %s, such as 90s", span(seconds(float64(hi))))
-		}
+// parseSeconds reads seconds, or a duration such as 1m30s, from 0 to most seconds.
+func parseSeconds(s string, most int) (float64, error) {
+	x, err := parseNumber(s)
+	if err != nil {
+		var d time.Duration
+		d, err = time.ParseDuration(s)
+		x = d.Seconds()
+	}
+	if err != nil || !(x >= 0 && x <= float64(most)) {
+		return 0, fmt.Errorf("want a duration from 0s to %s, such as 90s", spanOf(float64(most)))
+	}
+	return x, nil
+}
+
+// duration is a flag of seconds. 0 or nothing is not said.
+func duration(p *float64, most int) *value {
+	return &value{kind: "duration", show: func() string { return said(*p, spanOf) }, set: func(s string) error {
+		x, err := parseSeconds(s, most)
 		*p = x
-		return nil
+		return err
 	}}
 }
 
 // ttl is a flag of whole seconds.
-func ttl(p *uint32, hi int) *value {
-	var x float64
-	d := duration(&x, hi)
-	return &value{kind: "duration", set: func(s string) error {
-		if err := d.set(s); err != nil || x != math.Trunc(x) {
-			return fmt.Errorf("want whole seconds from 0s to %s", span(seconds(float64(hi))))
+func ttl(p *uint32, most int) *value {
+	return &value{kind: "duration", show: func() string { return said(float64(*p), spanOf) }, set: func(s string) error {
+		x, err := parseSeconds(s, most)
+		if err != nil || x != math.Trunc(x) {
+			return fmt.Errorf("want whole seconds from 0s to %s", spanOf(float64(most)))
 		}
 		*p = uint32(x)
 		return nil
 	}}
 }
 
+// goDuration is a flag of a duration of at most a day.
+func goDuration(p *time.Duration) *value {
+	return &value{kind: "duration", show: func() string { return said(p.Seconds(), spanOf) }, set: func(s string) error {
+		x, err := parseSeconds(s, 86_400)
+		*p = seconds(x)
+		return err
+	}}
+}
+
 // oneOf is a flag of a word. Nothing is not said.
 func oneOf[T ~string](p *T, kind string, words []T) *value {
-	return &value{kind: kind, set: func(s string) error {
-		for _, w := range append(words, "") {
-			if string(w) == strings.ToLower(s) {
+	return &value{kind: kind, show: func() string { return string(*p) }, set: func(s string) error {
+		for _, w := range append([]T{""}, words...) {
+			if strings.EqualFold(string(w), s) {
 				*p = w
 				return nil
 			}
@@ -110,14 +148,18 @@ func join[T ~string](words []T) string {
 	return strings.Join(s, ", ")
 }
 
-// list is a flag that may be repeated, or be given several words with commas. An empty word empties it.
+// list is a flag that may be repeated, or be given several words with commas. What it is given first replaces what
+// stood there; an empty word empties it.
 func list[T any](p *[]T, kind string, parse func(string) (T, error)) *value {
-	return &value{kind: kind, set: func(s string) error {
-		if s == "" {
-			*p = nil
-			return nil
+	fresh := true
+	return &value{kind: kind, show: func() string { return listText(*p) }, set: func(s string) error {
+		if fresh || s == "" {
+			*p, fresh = nil, false
 		}
 		for word := range strings.SplitSeq(s, ",") {
+			if s == "" {
+				return nil
+			}
 			x, err := parse(strings.TrimSpace(word))
 			if err != nil {
 				return err
@@ -128,12 +170,20 @@ func list[T any](p *[]T, kind string, parse func(string) (T, error)) *value {
 	}}
 }
 
+func listText[T any](list []T) string {
+	words := make([]string, len(list))
+	for i, x := range list {
+		words[i] = fmt.Sprint(x)
+	}
+	return strings.Join(words, ",")
+}
+
 func parseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
 		return a, fmt.Errorf("want an IP address without a zone, such as 192.0.2.1 or 2001:db8::1")
 	}
-	return a, nil
+	return a.Unmap(), nil
 }
 
 func parseName(s string) (string, error) { return fqdn(s), nil }
@@ -141,7 +191,7 @@ func parseWord(s string) (string, error) { return s, nil }
 
 // name is a flag of a domain name. Nothing is not said.
 func name(p *string) *value {
-	return &value{kind: "name", set: func(s string) error {
+	return &value{kind: "name", show: func() string { return *p }, set: func(s string) error {
 		*p = ""
 		if s != "" {
 			*p = fqdn(s)
@@ -150,9 +200,17 @@ func name(p *string) *value {
 	}}
 }
 
+// word is a flag of a plain word.
+func word(p *string) *value {
+	return &value{kind: "name", show: func() string { return *p }, set: func(s string) error {
+		*p = s
+		return nil
+	}}
+}
+
 // prefix is a flag of a client: an address, or a subnet in CIDR form.
 func prefix(p *netip.Prefix) *value {
-	return &value{kind: "address", set: func(s string) error {
+	return &value{kind: "address", show: func() string { return "" }, set: func(s string) error {
 		a, err := netip.ParseAddr(s)
 		if err == nil && a.Zone() == "" {
 			a = a.Unmap()
@@ -164,26 +222,6 @@ func prefix(p *netip.Prefix) *value {
 			return fmt.Errorf("want an IP address or a subnet, such as 192.0.2.7 or 192.0.2.0/24")
 		}
 		*p = p.Masked()
-		return nil
-	}}
-}
-
-// word is a flag of a plain word.
-func word(p *string) *value {
-	return &value{kind: "name", set: func(s string) error {
-		*p = s
-		return nil
-	}}
-}
-
-// goDuration is a flag of a duration above zero.
-func goDuration(p *time.Duration) *value {
-	return &value{kind: "duration", set: func(s string) error {
-		var x float64
-		if err := duration(&x, 86_400).set(s); err != nil {
-			return err
-		}
-		*p = seconds(x)
 		return nil
 	}}
 }

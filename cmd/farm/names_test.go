@@ -12,8 +12,8 @@ func TestNear(t *testing.T) {
 		in   string
 		want string
 	}{
-		{"ww.example.org.", "www.example.org. api.example.org. web.example.org."},
-		{"www.example.or.", "www.example.org."},
+		{"ww.example.org.", "www.example.org. web.example.org. api.example.org."},
+		{"www.example.or.", "www.example.org. web.example.org."},
 		{"api.", "_http._tcp.api.example.org. api.example.org."},
 		{"nothing.like.it.test.", ""},
 		{"mail.example.com.", "mail.example.net."},

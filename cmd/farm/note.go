@@ -49,7 +49,7 @@ func (w *world) adminSince(r *store.ServerRecord) string {
 	if r.AdminBy == store.ByAgent {
 		who = "its agent"
 	}
-	return who + " " + span(w.ago(r.AdminSince)) + " ago"
+	return who + " " + agoText(w.ago(r.AdminSince))
 }
 
 // whyDown gives the server's own word, or else the probers'.
@@ -84,10 +84,18 @@ func (w *world) whySilent(r *store.ServerRecord) string {
 			}
 		}
 	}
-	return fmt.Sprintf("last reported %s ago, with a lease of %s", span(w.ago(last.At)), span(seconds(last.Lease)))
+	return fmt.Sprintf("last reported %s, with a lease of %s", agoText(w.ago(last.At)), spanOf(last.Lease))
 }
 
 // ago is how long a time of the database, in ms, is past.
 func (w *world) ago(at int64) time.Duration {
 	return max(0, time.Duration(w.Now-at)*time.Millisecond)
+}
+
+// agoText says how long something is past. Milliseconds of two machines mean nothing.
+func agoText(d time.Duration) string {
+	if d < time.Second {
+		return "just now"
+	}
+	return span(d) + " ago"
 }

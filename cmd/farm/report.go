@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -11,8 +12,9 @@ import (
 )
 
 const reportLong = `Write one report on a server by hand, to try things out, or from a script that is
-its agent. The server must be registered (farm server set, or an agent). The report
-stands for the server's life until its lease runs out: report again before that.`
+its agent. The report stands for the server's life until its lease runs out: report
+again before that. (A script that reports every few seconds is better off with the
+database's own: farm script report.)`
 
 const reportExample = `  farm report www.example.org web1 --utilization 40% --rps 100
   farm report www.example.org web1 --health down --reason "disk full" --lease 1m
@@ -20,16 +22,24 @@ const reportExample = `  farm report www.example.org web1 --utilization 40% --rp
 
 // reportNumbers are the measurements of a report, as flags.
 var reportNumbers = []struct {
-	flag, kind, usage string
-	most              float64
-	at                func(*store.Report) **float64
+	flag  string
+	part  bool
+	most  float64
+	usage string
+	at    func(*store.Report) **float64
 }{
-	{"utilization", "part", "utilisation of its scarcest resource: 40% or 0.4", 1000, func(r *store.Report) **float64 { return &r.Utilization }},
-	{"cpu", "part", "utilisation of its processors", 1000, func(r *store.Report) **float64 { return &r.CPU }},
-	{"mem", "part", "utilisation of its memory", 1000, func(r *store.Report) **float64 { return &r.Mem }},
-	{"rps", "n", "requests a second", steer.MaxRate, func(r *store.Report) **float64 { return &r.RPS }},
-	{"eps", "n", "errors a second", steer.MaxRate, func(r *store.Report) **float64 { return &r.EPS }},
-	{"in-flight", "n", "requests or connections being served", steer.MaxRate, func(r *store.Report) **float64 { return &r.InFlight }},
+	{"utilization", true, 1000, "utilisation of its scarcest resource: 40% or 0.4",
+		func(r *store.Report) **float64 { return &r.Utilization }},
+	{"cpu", true, 1000, "utilisation of its processors",
+		func(r *store.Report) **float64 { return &r.CPU }},
+	{"mem", true, 1000, "utilisation of its memory",
+		func(r *store.Report) **float64 { return &r.Mem }},
+	{"rps", false, steer.MaxRate, "requests a second",
+		func(r *store.Report) **float64 { return &r.RPS }},
+	{"eps", false, steer.MaxRate, "errors a second",
+		func(r *store.Report) **float64 { return &r.EPS }},
+	{"in-flight", false, steer.MaxRate, "requests or connections being served",
+		func(r *store.Report) **float64 { return &r.InFlight }},
 }
 
 // The lease of a report by hand: long enough to look at what it does.
@@ -56,12 +66,12 @@ func (a *app) reportCommand() *cobra.Command {
 	f := c.Flags()
 	f.SortFlags = false
 	for _, n := range reportNumbers {
-		f.Var(measurement(n.at(&r), n.kind, n.most), n.flag, n.usage)
+		f.Var(measurement(n.at(&r), n.part, n.most), n.flag, n.usage)
 	}
 	f.Var(duration(&latency, 86_400), "latency", "time that a request takes, such as 20ms")
 	f.Var(oneOf(&r.Health, "state", healths), "health", "up, degraded (half the share) or down (default up)")
 	f.Var(word(&r.Reason), "reason", "why it is not up; for people")
-	f.Var(duration(&r.Lease, steer.MaxLease), "lease", "how long the report stands for the server's life (default 30s)")
+	f.Var(duration(&r.Lease, steer.MaxLease), "lease", "how long the report stands for the server's life")
 	f.Var(word(&r.Reporter), "reporter", "report as a prober of this id, of the server's health")
 	must(c.RegisterFlagCompletionFunc("health", cobra.FixedCompletions([]string{"up", "degraded", "down"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
@@ -70,13 +80,18 @@ func (a *app) reportCommand() *cobra.Command {
 var healths = []steer.Health{steer.Up, steer.Degraded, steer.Down}
 
 // measurement is a number flag that tells nothing said from zero.
-func measurement(p **float64, kind string, most float64) *value {
-	return &value{kind: kind, set: func(s string) error {
-		x := new(float64)
-		err := number(x, kind, 0, most).set(s)
+func measurement(p **float64, isPart bool, most float64) *value {
+	x := new(float64)
+	v := number(x, most)
+	if isPart {
+		v = part(x, most)
+	}
+	set := v.set
+	v.set = func(s string) error {
 		*p = x
-		return err
-	}}
+		return set(s)
+	}
+	return v
 }
 
 // reported is what `farm report -o json` prints.
@@ -86,31 +101,44 @@ type reported struct {
 	Reporter string  `json:"reporter,omitempty"`
 	Revision uint64  `json:"revision"`
 	Lease    float64 `json:"lease"`
+	Note     string  `json:"note,omitempty"`
 }
 
 func (a *app) report(r store.Report) error {
-	ctx, cancel := a.within()
-	defer cancel()
-	db, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	reply, err := db.Report(ctx, r)
-	if err != nil {
-		return fromDatabase(err)
-	}
-	switch reply.Outcome {
-	case store.Unknown:
-		return notFoundf("no server %s is registered with %s; farm server set %s %s --address ADDRESS registers it", r.ID, r.Service, r.Service, r.ID)
-	case store.Claimed:
-		return refusedf("%s of %s is claimed by agent %s; stop that agent first", r.ID, r.Service, reply.Agent)
-	case store.Stale:
-		return refusedf("%s of %s: a later report stands", r.ID, r.Service)
-	}
-	done := reported{r.Service, r.ID, r.Reporter, reply.Rev, r.Lease}
-	return a.print(done, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s %s: reported, stands for %s\n", r.Service, r.ID, span(seconds(r.Lease)))
-		return err
+	return a.visit(func(ctx context.Context, db *store.Client, w *world) error {
+		f, err := w.farm(r.Service)
+		if err != nil {
+			return err
+		}
+		if _, err := w.server(f, r.ID); err != nil {
+			return err
+		}
+		reply, err := db.Report(ctx, r)
+		if err != nil {
+			return err
+		}
+		if reply.Outcome != store.Accepted {
+			return refusedf("report on %s of %s: the database said %s", r.ID, r.Service, reply.Outcome)
+		}
+		done := reported{r.Service, r.ID, r.Reporter, reply.Rev, r.Lease, w.overruled(&r)}
+		return a.print(done, done.write)
 	})
+}
+
+// overruled says whether somebody else speaks for the server as well.
+func (w *world) overruled(r *store.Report) string {
+	last := w.record(r.Service, r.ID).Report
+	if r.Reporter == "" && last != nil && last.Agent != "" && leaseEnd(last) > w.Now {
+		return "its agent runs, and overrules it with its next report"
+	}
+	return ""
+}
+
+func (d reported) write(w io.Writer) error {
+	line := fmt.Sprintf("%s %s: reported, stands for %s", d.Service, d.Server, spanOf(d.Lease))
+	if d.Note != "" {
+		line += "; " + d.Note
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
 }

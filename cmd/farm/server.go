@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"slices"
 	"strconv"
 
 	"github.com/coredns-farm/farm/steer"
@@ -64,9 +63,9 @@ func serverTable(list []serverOf) *table {
 	t := newTable("SERVICE", "SERVER", "ADDRESSES", "PORT", "WEIGHT", "CAPACITY", "REGION", "PRIO", "SOFT", "HARD", "ADMIN", "REGISTERED BY")
 	for i := range list {
 		s := &list[i]
-		t.add(s.Service, s.ID, where(s.Addresses, s.Target), numberOr(int(s.Port)), quantity(zeroNaN(s.Weight)),
-			quantity(zeroNaN(s.Capacity)), s.Region, strconv.Itoa(int(s.Priority)), percent(zeroNaN(s.Soft)),
-			percent(zeroNaN(s.Hard)), s.Admin, s.By)
+		t.add(s.Service, s.ID, where(s.Addresses, s.Target), numberOr(int(s.Port)), said(s.Weight, quantity),
+			said(s.Capacity, quantity), s.Region, strconv.Itoa(int(s.Priority)), said(s.Soft, percent),
+			said(s.Hard, percent), s.Admin, s.By)
 	}
 	return t
 }
@@ -101,20 +100,11 @@ func (s *serverOf) write(w io.Writer) error {
 	t.add("server", s.ID)
 	t.add("registered by", s.By)
 	t.add("admin", s.Admin)
-	t.add("addresses", where(s.Addresses, ""))
-	t.add("target", s.Target)
-	t.add("port", numberOr(int(s.Port)))
-	t.add("weight", quantity(zeroNaN(s.Weight)))
-	t.add("capacity", quantity(zeroNaN(s.Capacity)))
-	t.add("region", s.Region)
-	t.add("priority", strconv.Itoa(int(s.Priority)))
-	t.add("soft", percent(zeroNaN(s.Soft)))
-	t.add("hard", percent(zeroNaN(s.Hard)))
+	settings(t, serverFields, &s.Server)
 	return t.write(w)
 }
 
 func (a *app) serverSet() *cobra.Command {
-	var said steer.Server
 	c := &cobra.Command{
 		Use:   "set SERVICE SERVER [flags]",
 		Short: "Register a server, or change the settings given",
@@ -130,13 +120,14 @@ Corefile only is taken into the database with what the Corefile says of it.`,
 				old, existed := w.standing(service, id)
 				now := old
 				now.ID = id
-				now.Addresses = slices.Clone(old.Addresses)
-				merge(c.Flags(), serverFields, &now, &said)
+				if err := merge(c.Flags(), serverFields, &now); err != nil {
+					return err
+				}
 				return a.setServer(ctx, db, service, old, now, existed, w.record(service, id).By)
 			})
 		},
 	}
-	bind(c.Flags(), serverFields, &said)
+	bind(c.Flags(), serverFields)
 	return c
 }
 
@@ -151,10 +142,7 @@ func (w *world) standing(service, id string) (steer.Server, bool) {
 }
 
 func (a *app) setServer(ctx context.Context, db *store.Client, service string, old, now steer.Server, existed bool, by string) error {
-	changes, err := changesOf(old, now)
-	if err != nil {
-		return err
-	}
+	changes := changesOf(serverFields, &old, &now)
 	if existed && len(changes) == 0 {
 		return a.printDone([]done{{Service: service, Server: now.ID, Did: did(existed, changes)}})
 	}

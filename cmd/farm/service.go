@@ -76,12 +76,12 @@ func serviceTable(list []serviceOf) *table {
 	for i := range list {
 		s := &list[i]
 		t.add(s.Name, strconv.Itoa(s.Servers), string(s.Policy), numberOr(s.Answers), ttlOf(s.TTL), ttlOf(s.MaxTTL),
-			percent(s.Soft), percent(s.Hard), span(seconds(s.SlowStart)), span(seconds(s.Drain)), strings.Join(s.In, ","))
+			percent(s.Soft), percent(s.Hard), spanOf(s.SlowStart), spanOf(s.Drain), strings.Join(s.In, ","))
 	}
 	return t
 }
 
-func ttlOf(s uint32) string { return span(seconds(float64(s))) }
+func ttlOf(s uint32) string { return spanOf(float64(s)) }
 
 func (a *app) serviceShow() *cobra.Command {
 	return &cobra.Command{
@@ -108,21 +108,11 @@ func (s *serviceOf) write(w io.Writer) error {
 	t.add("service", s.Name)
 	t.add("stands in", strings.Join(s.In, ","))
 	t.add("servers", strconv.Itoa(s.Servers))
-	t.add("policy", string(s.Policy))
-	t.add("answers", numberOr(s.Answers))
-	t.add("ttl", ttlOf(s.TTL))
-	t.add("max-ttl", ttlOf(s.MaxTTL))
-	t.add("soft", percent(s.Soft))
-	t.add("hard", percent(s.Hard))
-	t.add("slow-start", span(seconds(s.SlowStart)))
-	t.add("drain", span(seconds(s.Drain)))
-	t.add("fallback", strings.Join(s.Fallback, ","))
-	t.add("alpn", strings.Join(s.ALPN, ","))
+	settings(t, serviceFields, &s.Service)
 	return t.write(w)
 }
 
 func (a *app) serviceSet() *cobra.Command {
-	var said steer.Service
 	c := &cobra.Command{
 		Use:   "set SERVICE [flags]",
 		Short: "Create a service, or change the settings given",
@@ -141,11 +131,10 @@ A setting of 0, or an empty one, goes back to the Corefile's, or to the default.
 				}
 				now := old
 				now.Name = fqdn(args[0])
-				merge(c.Flags(), serviceFields, &now, &said)
-				changes, err := changesOf(old, now)
-				if err != nil {
+				if err := merge(c.Flags(), serviceFields, &now); err != nil {
 					return err
 				}
+				changes := changesOf(serviceFields, &old, &now)
 				if err := db.PutService(ctx, now); err != nil {
 					return err
 				}
@@ -153,7 +142,7 @@ A setting of 0, or an empty one, goes back to the Corefile's, or to the default.
 			})
 		},
 	}
-	bind(c.Flags(), serviceFields, &said)
+	bind(c.Flags(), serviceFields)
 	must(c.RegisterFlagCompletionFunc("policy", cobra.FixedCompletions(strings.Split(join(steer.Policies), ", "), cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }

@@ -102,7 +102,8 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 	}
 	s.Reporters = append(s.Reporters, slices.Sorted(maps.Keys(r.Probes))...)
 	if len(s.Reporters) > 0 {
-		s.Health, s.LeaseLeft = healthOf(c, s.Health), w.leaseLeft(r)
+		s.LeaseLeft = w.leaseLeft(r)
+		s.Health = healthOf(c, s.Health, r.Report != nil || *s.LeaseLeft > 0)
 	}
 	return s
 }
@@ -112,12 +113,13 @@ func declared(f *steer.Farm) bool {
 	return slices.ContainsFunc(f.Servers, func(s *steer.Server) bool { return s.Capacity > 0 })
 }
 
-// healthOf is what the server's own agent says of its health, unless the probers have outvoted it.
-func healthOf(c *steer.Candidate, own steer.Health) steer.Health {
+// healthOf is what the server's own agent said last of its health, unless the probers have outvoted it. What is heard
+// without a word on health comes from a living server.
+func healthOf(c *steer.Candidate, own steer.Health, heard bool) steer.Health {
 	switch {
 	case c.State.Gate == steer.IsDown:
 		return steer.Down
-	case own == "":
+	case own == "" && heard:
 		return steer.Up
 	}
 	return own

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coredns-farm/farm/steer"
 )
@@ -116,21 +116,21 @@ func (s *statusOf) serverTable(wide bool) *table {
 
 func (v *serverStatus) cells(service string, wide bool) []string {
 	cells := []string{
-		service, v.ID, v.Gate, v.Admin, string(v.Health), percent(orNaN(v.Util)), quantity(orNaN(v.RPS)),
-		quantity(orNaN(v.Capacity)), share(v.Share), spanOf(v.LeaseLeft), v.Region, strconv.Itoa(int(v.Priority)),
+		service, v.ID, v.Gate, v.Admin, string(v.Health), known(v.Util, percent), known(v.RPS, quantity),
+		known(v.Capacity, quantity), share(v.Share), known(v.LeaseLeft, leaseText), v.Region, strconv.Itoa(int(v.Priority)),
 		strings.Join(v.Reporters, ","),
 	}
 	if !wide {
 		return cells
 	}
-	return append(cells, quantity(zeroNaN(v.Weight)), quantity(orNaN(v.EPS)), quantity(orNaN(v.InFlight)), spanOf(v.Latency),
+	return append(cells, said(v.Weight, quantity), known(v.EPS, quantity), known(v.InFlight, quantity), known(v.Latency, spanOf),
 		numberOr(int(v.Port)), v.By, where(v.Addresses, v.Target))
 }
 
 func (s *statusOf) replicaTable() *table {
 	t := newTable("REPLICA", "STATE", "UP", "LAG", "SERVICES", "SERVERS", "REJECTS", "VERSION")
 	for _, r := range s.Replicas {
-		t.add(r.Name, r.State, spanOf(&r.Up), strconv.FormatUint(r.Lag, 10), strconv.Itoa(r.Services),
+		t.add(r.Name, r.State, spanOf(r.Up), strconv.FormatUint(r.Lag, 10), strconv.Itoa(r.Services),
 			strconv.Itoa(r.Servers), strconv.FormatUint(r.Rejects, 10), r.Version)
 	}
 	return t
@@ -174,19 +174,12 @@ func where(addresses []netip.Addr, target string) string {
 	return strings.Join(words, ",")
 }
 
-func orNaN(p *float64) float64 {
-	if p == nil {
-		return math.NaN()
+// known shows a number; nil is not known.
+func known(x *float64, show func(float64) string) string {
+	if x == nil {
+		return ""
 	}
-	return *p
-}
-
-// zeroNaN takes zero for not said.
-func zeroNaN(x float64) float64 {
-	if x == 0 {
-		return math.NaN()
-	}
-	return x
+	return show(*x)
 }
 
 func numberOr(n int) string {
@@ -196,10 +189,10 @@ func numberOr(n int) string {
 	return strconv.Itoa(n)
 }
 
-// spanOf shows seconds; nil is not known.
-func spanOf(s *float64) string {
-	if s == nil {
-		return none
+// leaseText shows what is left of a lease, in seconds.
+func leaseText(left float64) string {
+	if left <= 0 {
+		return "ran out"
 	}
-	return span(seconds(*s))
+	return span(seconds(left).Round(100 * time.Millisecond))
 }

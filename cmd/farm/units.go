@@ -11,11 +11,8 @@ import (
 // none stands in a table for what is not known or not said.
 const none = "-"
 
-// percent shows a part of one, such as a utilisation. NaN is not known.
+// percent shows a part of one, such as a utilisation.
 func percent(x float64) string {
-	if math.IsNaN(x) {
-		return none
-	}
 	return strconv.FormatFloat(math.Round(x*100), 'f', -1, 64) + "%"
 }
 
@@ -24,11 +21,8 @@ func share(x float64) string {
 	return strconv.FormatFloat(math.Round(x*1000)/10, 'f', -1, 64) + "%"
 }
 
-// quantity shows a number of three digits, with k, M, G or T for thousands. NaN is not known.
+// quantity shows a number of three digits, with k, M, G or T for thousands.
 func quantity(x float64) string {
-	if math.IsNaN(x) {
-		return none
-	}
 	unit := ""
 	for _, u := range []string{"k", "M", "G", "T"} {
 		if math.Abs(x) < 999.5 {
@@ -57,7 +51,7 @@ func span(d time.Duration) string {
 		return d.Round(time.Second).String()
 	case d < time.Hour:
 		return two(d, time.Minute, "m", time.Second, "s")
-	case d < 24*time.Hour:
+	case d < 48*time.Hour:
 		return two(d, time.Hour, "h", time.Minute, "m")
 	}
 	return two(d, 24*time.Hour, "d", time.Hour, "h")
@@ -70,6 +64,9 @@ func two(d, big time.Duration, bigName string, small time.Duration, smallName st
 	}
 	return fmt.Sprintf("%d%s", d/big, bigName)
 }
+
+// spanOf shows a number of seconds.
+func spanOf(s float64) string { return span(seconds(s)) }
 
 // seconds makes a duration of a number of seconds.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -40,18 +40,18 @@ func why(e *steer.Explanation) string {
 
 func whyDrawn(e *steer.Explanation) string {
 	p := &e.Pick
-	part, tiers := 0, 0
+	members, tiers := 0, 0
 	for _, c := range e.Candidates {
 		tiers = max(tiers, c.Tier+1)
 		if c.Tier == p.Tier {
-			part++
+			members++
 		}
 	}
 	said := fmt.Sprintf("%s %s", e.Policy, policyWords[e.Policy])
 	if tiers > 1 {
-		said += fmt.Sprintf("; the answer fell to tier %d of %d, which holds %s", p.Tier+1, tiers, count(part, "server"))
+		said += fmt.Sprintf("; the answer fell to tier %d of %d, which holds %s", p.Tier+1, tiers, count(members, "server"))
 	} else {
-		said += fmt.Sprintf("; %s, %s", count(part, "server"), takes(part))
+		said += fmt.Sprintf("; %s %s", count(members, "server"), takes(members))
 	}
 	if e.Policy != steer.Sticky {
 		said += fmt.Sprintf("; chance %d", p.Chance)
