@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"sync"
@@ -16,6 +17,7 @@ import (
 type database struct {
 	store  *store.Store
 	view   *store.View
+	prefix string
 	memory *memory
 	close  func() // once, whoever calls
 }
@@ -35,7 +37,7 @@ func (f *Farm) open() (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &database{store: s, memory: f.memory}
+	db := &database{store: s, prefix: cmp.Or(conf.Prefix, store.DefaultPrefix), memory: f.memory}
 	db.view = s.View(store.Base{
 		Zones:    f.conf.zones,
 		Services: f.conf.services,

@@ -1,0 +1,226 @@
+package farm_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "github.com/coredns-farm/farm"
+	farmplugin "github.com/coredns-farm/farm/plugin"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/miekg/dns"
+)
+
+func TestMain(m *testing.M) {
+	if err := dnsserver.SetDirectives(farmplugin.Directives); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	caddy.Quiet, dnsserver.Quiet = true, true
+	os.Exit(m.Run())
+}
+
+func corefile(text string) caddy.CaddyfileInput {
+	return caddy.CaddyfileInput{Filepath: "Corefile", Contents: []byte(text), ServerTypeName: "dns"}
+}
+
+// serve starts a whole server. It is stopped with the test, its hooks called as caddy does on exit.
+func serve(t *testing.T, text string) *caddy.Instance {
+	t.Helper()
+	inst, err := caddy.Start(corefile(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitServing(t, inst)
+	return inst
+}
+
+// awaitServing waits until the servers serve. A server that is told to stop before it serves does not stop.
+func awaitServing(t *testing.T, inst *caddy.Instance) {
+	t.Helper()
+	for _, s := range inst.Servers() {
+		exchangeOver(t, "udp", s.LocalAddr().String(), "awake.test.", dns.TypeA)
+		exchangeOver(t, "tcp", s.Addr().String(), "awake.test.", dns.TypeA)
+	}
+}
+
+func stop(t *testing.T, inst *caddy.Instance) {
+	t.Helper()
+	err := errors.Join(errors.Join(inst.ShutdownCallbacks()...), inst.Stop())
+	inst.Wait()
+	if err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
+func exchange(t testing.TB, addr, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	return exchangeOver(t, "udp", addr, name, qtype)
+}
+
+func exchangeOver(t testing.TB, network, addr, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion(name, qtype)
+	r, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(m, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// freePort is a port that nobody listened on a moment ago, for UDP and TCP.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// eventually waits for what is bound to happen.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("Still not: %s", what)
+		}
+	}
+}
+
+func TestCorefileExample(t *testing.T) {
+	text, err := os.ReadFile("Corefile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := strings.NewReplacer(
+		":1053", ":0",
+		"127.0.0.1:6399", fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		"/tmp/farm-example.state", filepath.Join(t.TempDir(), "state"),
+	).Replace(string(text))
+	inst := serve(t, example)
+	defer stop(t, inst)
+	addr := inst.Servers()[0].LocalAddr().String()
+	for _, q := range []struct {
+		name  string
+		qtype uint16
+	}{
+		{"www.example.org.", dns.TypeA}, {"www.example.org.", dns.TypeAAAA}, {"www.example.org.", dns.TypeHTTPS},
+		{"_http._tcp.api.example.org.", dns.TypeSRV}, {"x.apps.example.org.", dns.TypeA},
+		{"_farm.www.example.org.", dns.TypeTXT}, {"example.org.", dns.TypeSOA}, {"ns1.example.org.", dns.TypeA},
+	} {
+		if m := exchange(t, addr, q.name, q.qtype); m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
+			t.Errorf("%s %s: got %v", q.name, dns.TypeToString[q.qtype], m)
+		}
+	}
+}
+
+// Every property stands in the example, and is told from a comment by its place: first on its line.
+func TestCorefileExampleHasEveryProperty(t *testing.T) {
+	text, err := os.ReadFile("Corefile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{
+		"redis", "embedded", "prefix", "state", "max_stale", "service", "policy", "answers", "ttl", "soft", "hard", "slow_start",
+		"drain", "region", "ecs", "explain", "ns", "mailbox", "rewrite", "fallthrough", "server", "fallback", "alpn",
+	} {
+		if !regexp.MustCompile(`(?m)^ +#?` + p + `\b`).Match(text) {
+			t.Errorf("Corefile.example lacks %s", p)
+		}
+	}
+}
+
+const reloaded = `example.org:%d {
+	bind 127.0.0.1
+	farm {
+		embedded 127.0.0.1:%d
+		service www.example.org {
+			server a %s
+		}
+	}
+}
+`
+
+// A reload under queries loses none, keeps the store, and leaves nothing behind; nor does one that fails.
+func TestReload(t *testing.T) {
+	before := runtime.NumGoroutine()
+	port, store := freePort(t), freePort(t)
+	inst := serve(t, fmt.Sprintf(reloaded, port, store, "192.0.2.1"))
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+
+	var asked, failed atomic.Int64
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 2 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				m := new(dns.Msg)
+				m.SetQuestion("www.example.org.", dns.TypeA)
+				r, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(m, addr)
+				asked.Add(1)
+				if err != nil || r.Rcode != dns.RcodeSuccess || len(r.Answer) != 1 {
+					failed.Add(1)
+					t.Logf("Lookup failed: %v %v", err, r)
+				}
+			}
+		})
+	}
+	for i := range 4 {
+		address := fmt.Sprintf("192.0.2.%d", i+2)
+		next, err := inst.Restart(corefile(fmt.Sprintf(reloaded, port, store, address)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inst = next
+		awaitServing(t, inst)
+		eventually(t, "answers of the new Corefile", func() bool {
+			m := exchange(t, addr, "www.example.org.", dns.TypeA)
+			return m.Answer[0].(*dns.A).A.String() == address
+		})
+	}
+	// One that starts farm and then fails: the old one serves on.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	bad := fmt.Sprintf(reloaded, port, store, "192.0.2.9") + fmt.Sprintf("example.net:%d {\nbind 127.0.0.1\nhealth %s\nwhoami\n}\n", port, taken.Addr())
+	if _, err := inst.Restart(corefile(bad)); err == nil {
+		t.Error("A Corefile with a taken address was loaded")
+	}
+	close(done)
+	clients.Wait()
+	if failed.Load() > 0 || asked.Load() == 0 {
+		t.Errorf("%d of %d lookups failed", failed.Load(), asked.Load())
+	}
+	stop(t, inst)
+	// What the failed instance held goes when it is collected.
+	eventually(t, "no goroutine left", func() bool {
+		runtime.GC()
+		return runtime.NumGoroutine() <= before
+	})
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", store))
+	if err != nil {
+		t.Fatalf("The embedded store still listens: %v", err)
+	}
+	l.Close()
+}
