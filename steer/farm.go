@@ -124,7 +124,7 @@ func Build(in Input) *Farm {
 	f.gate(members, in.Now)
 	f.weigh()
 	f.buildViews(in.Regions)
-	f.foresee(in.Prev)
+	f.foresee(members, in.Prev)
 	f.turn = turnOf(in)
 	return f
 }

@@ -46,9 +46,16 @@ type model struct {
 }
 
 // foresee gives the farm its forecast: that of the generation before, fitted to the servers of this one.
-func (f *Farm) foresee(prev *Farm) {
+func (f *Farm) foresee(members []Member, prev *Farm) {
 	if f.Service.Policy != Predict {
 		return
+	}
+	for i := range members {
+		f.State[i].RPS = -1
+		if members[i].Reported {
+			f.State[i].RPS = members[i].Report.RPS
+			f.reports = f.reports || f.State[i].Known
+		}
 	}
 	var old *forecast
 	if prev != nil && prev.forecast != nil && prev.hash == f.hash {
@@ -59,6 +66,7 @@ func (f *Farm) foresee(prev *Farm) {
 		}
 	}
 	f.forecast = newForecast(f.Servers, old)
+	f.forecast.index(f.State, old)
 }
 
 // newForecast leaves servers that stay, by their IDs, at their places.
@@ -93,11 +101,10 @@ func newForecast(servers []*Server, old *forecast) *forecast {
 		}
 		c.place[i], c.ids[free] = int32(free), s.ID
 	}
-	c.index(old)
 	return c
 }
 
-func (c *forecast) index(old *forecast) {
+func (c *forecast) index(states []State, old *forecast) {
 	c.pend = make([]pending, len(c.ids))
 	c.at = make([]int32, len(c.ids))
 	for place := range c.at {
@@ -108,6 +115,9 @@ func (c *forecast) index(old *forecast) {
 	}
 	for i, place := range c.place {
 		c.at[place] = int32(i)
+		if old == nil || int(place) >= len(old.ids) || c.ids[place] != old.ids[place] {
+			c.pend[place].settled.Store(int64(min(states[i].Util, maxPend) * pendUnit))
+		}
 	}
 }
 

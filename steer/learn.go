@@ -13,8 +13,8 @@ const (
 
 // Tunables under study.
 var (
-	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread float64 }{
-		CV2: 10, Q: 0.0007, QB: 0.0007, Rel: 0.05, Kappa: 20, Timing: 1, Floor: .05, Doubt: .5, Unknown: .8, Visible: 12, Stay: .05, Spread: 2}
+	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread, Slow, Keep float64 }{
+		CV2: 10, Q: 0.0007, QB: 0.0007, Rel: 0.05, Kappa: 20, Timing: 1, Floor: .05, Doubt: .5, Unknown: .8, Visible: 12, Stay: .05, Spread: 4, Slow: 30, Keep: .3}
 )
 
 // trace is what Tick remembers of the resolver in a slot.
@@ -42,6 +42,7 @@ type work struct {
 	sens  []float64 // variance of the prediction, then 1 over that of the residual
 	resid []float64
 	pend  []float64
+	slow  []float64 // residuals, smoothed; they outlive the tick
 	added []int64
 
 	others    float64 // the load that none of the tracked resolvers accounts for
@@ -96,6 +97,9 @@ func (l *Learned) open(f *Farm, dt float64) {
 		*s = append((*s)[:0], make([]float64, n)...)
 	}
 	w.added = append(w.added[:0], make([]int64, n)...)
+	if d := n - len(w.slow); d > 0 {
+		w.slow = append(w.slow, make([]float64, d)...)
+	}
 	w.tracked, w.trackedBy = w.trackedBy, 0
 	w.rates, w.rated = 0, 0
 	w.weigh()
@@ -219,7 +223,7 @@ func (w *work) compare(dt float64) {
 	w.othersVar = min(w.othersVar+Tun.QB*w.others*w.others*dt, w.load*w.load)
 	for place, said := range w.said {
 		if said < 0 {
-			w.sens[place], w.resid[place] = -1, 0
+			w.sens[place], w.resid[place], w.slow[place] = -1, 0, 0
 			continue
 		}
 		e := w.even[place]
@@ -228,6 +232,7 @@ func (w *work) compare(dt float64) {
 		noise := Tun.Kappa / max(dt, .1) * (.6*y + Tun.Rel*Tun.Rel*y*y)
 		w.sens[place] += e*e*w.othersVar + noise + 1e-9
 		w.resid[place] = said - w.fore[place]
+		w.slow[place] += (1 - math.Exp(-dt/Tun.Slow)) * (w.resid[place] - w.slow[place])
 	}
 	var b blame
 	for place := range w.said {
@@ -293,7 +298,10 @@ func (w *work) close(now int64) {
 			continue
 		}
 		p := &f.forecast.pend[place]
-		p.settled.Store(int64(clamp(w.pend[place]/f.State[i].able(), -maxPend, maxPend) * pendUnit))
+		s := &f.State[i]
+		passing := (1 - Tun.Keep) * (w.resid[place] - w.slow[place])
+		x := max(s.Util+(w.pend[place]-passing)/s.Capacity, 0)
+		p.settled.Store(int64(min(x, maxPend) * pendUnit))
 		p.added.Add(-w.added[place])
 		if f.State[i].Gate == Open {
 			open++

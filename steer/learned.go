@@ -44,7 +44,7 @@ const (
 // whose place it takes; keep it secret.
 func NewLearned(bits int, seed uint64) *Learned {
 	return &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed,
-		slots: make([]slot, 1<<14), traces: make([]trace, 1<<14), works: make(map[uint64]*work), first: .3}
+		slots: make([]slot, 1<<13), traces: make([]trace, 1<<13), works: make(map[uint64]*work), first: .3}
 }
 
 // Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the

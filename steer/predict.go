@@ -94,10 +94,8 @@ func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
 	case f.Service.Answers > 0:
 		most = f.Service.Answers
 	case s.doubts:
-	case s.size > m.perServer:
-		most = min(most, int(Tun.Spread*s.size/m.perServer)+1)
 	default:
-		most = min(most, leastAnswer)
+		most = min(most, max(int(Tun.Spread*s.size/m.perServer)+1, leastAnswer))
 	}
 	return min(most, MaxAnswers, len(t.servers))
 }
@@ -153,8 +151,7 @@ func (f *Farm) present(v *view, tier int, s *sight, list *[MaxAnswers]int32) int
 func (f *Farm) score(l *Learned, s *sight, c int32, part float64) float64 {
 	st := &f.State[c]
 	place := f.forecast.place[c]
-	x := st.Util + f.forecast.pend[place].load()
-	able := st.Capacity * st.Ramp
+	x := f.forecast.pend[place].load()
 	if s.seen {
 		for i, old := range s.facts.places[:s.facts.n] {
 			if old != place {
@@ -162,12 +159,12 @@ func (f *Farm) score(l *Learned, s *sight, c int32, part float64) float64 {
 			}
 			x -= Tun.Stay * f.MeanUtil
 			if s.live {
-				x -= l.share(i, s.facts.n) * s.load / able
+				x -= l.share(i, s.facts.n) * s.load / st.Capacity
 			}
 			break
 		}
 	}
-	return x + part*s.size/able
+	return (x + part*s.size/st.Capacity) / max(st.Ramp, minRamp)
 }
 
 // again repeats the servers of the other question of a lookup.
@@ -255,7 +252,7 @@ func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
 func (f *Farm) expect(l *Learned, x *facts, load float64) {
 	for i, place := range x.places[:x.n] {
 		if c := f.forecast.server(place); c >= 0 {
-			f.forecast.pend[place].add(load * l.share(i, x.n) / f.State[c].able())
+			f.forecast.pend[place].add(load * l.share(i, x.n) / f.State[c].Capacity)
 		}
 	}
 }
