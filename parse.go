@@ -39,7 +39,8 @@ type config struct {
 // parser reads one block. Each property is read by its own entry of properties.
 type parser struct {
 	*caddy.Controller
-	conf *config
+	conf  *config
+	later []func() error // checks that wait for the rest of the block
 }
 
 // property is how a line of a block is read; into is what it is read into.
@@ -145,27 +146,13 @@ func (p *parser) check() error {
 	if err := conf.store.Check(); err != nil {
 		return p.Errf("store: %v", err)
 	}
-	for i := range conf.services {
-		if err := p.checkService(&conf.services[i]); err != nil {
+	for _, check := range p.later {
+		if err := check(); err != nil {
 			return err
 		}
 	}
 	if err := store.CheckService(&conf.defaults); err != nil {
 		return p.Errf("%v", err)
-	}
-	return nil
-}
-
-// checkService tests a service against the block that it stands in.
-func (p *parser) checkService(s *steer.Service) error {
-	zone := newZones(p.conf.zones).of(strings.TrimPrefix(s.Name, "*."))
-	for _, server := range p.conf.servers[s.Name] {
-		if server.Target != "" && zone != nil && zone.name == s.Name {
-			return p.Errf("service %s, server %s: the top of a zone cannot be an alias: needs addresses", s.Name, server.ID)
-		}
-		if r := server.Region; r != "" && len(p.conf.regions) > 0 && !p.hasRegion(r) {
-			return p.Errf("service %s, server %s: no region property names %q", s.Name, server.ID, r)
-		}
 	}
 	return nil
 }

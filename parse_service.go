@@ -135,8 +135,8 @@ func readALPN(p *parser, args []string, b *serviceBlock) error {
 		if slices.Contains(b.service.ALPN, arg) {
 			return p.Errf("alpn: %s is given more than once", arg)
 		}
+		b.service.ALPN = append(b.service.ALPN, arg)
 	}
-	b.service.ALPN = args
 	return nil
 }
 
@@ -163,7 +163,22 @@ func readServer(p *parser, args []string, b *serviceBlock) error {
 		return err
 	}
 	b.servers = append(b.servers, s)
+	if s.Target != "" && slices.Contains(p.conf.zones, b.service.Name) {
+		return p.Errf("server %s: the top of a zone cannot be an alias: needs addresses", s.ID)
+	}
+	p.checkLater(&s)
 	return nil
+}
+
+// checkLater tests a server against the rest of the block, once that is read. The error is of this line.
+func (p *parser) checkLater(s *steer.Server) {
+	region, stray := s.Region, p.Errf("server %s: no region property names %q", s.ID, s.Region)
+	p.later = append(p.later, func() error {
+		if region == "" || len(p.conf.regions) == 0 || p.hasRegion(region) {
+			return nil
+		}
+		return stray
+	})
 }
 
 // place reads where a server is: its addresses, or a name.

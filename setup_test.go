@@ -1,0 +1,237 @@
+package farm
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
+)
+
+func TestSetup(t *testing.T) {
+	c := caddy.NewTestController("dns", "farm example.org {\nembedded 127.0.0.1:1\n}")
+	if err := setup(c); err != nil {
+		t.Fatal(err)
+	}
+	plugins := dnsserver.GetConfig(c).Plugin
+	if len(plugins) != 1 {
+		t.Fatalf("Got %d plugins, want 1", len(plugins))
+	}
+	h := plugins[0](nil)
+	if h.Name() != "farm" {
+		t.Errorf("Got the name %q, the directive is farm", h.Name())
+	}
+	if h.(*Farm).Ready() {
+		t.Error("Ready before it was started")
+	}
+}
+
+// setupErrors are blocks and what is to be said of them.
+var setupErrors = []struct{ block, want string }{
+	{"farm", "needs a zone"},
+	{"farm example.org\nfarm example.net", "once per Server Block"},
+	{"farm " + strings.Repeat("a", 64) + ".org", "is not a zone"},
+	{"farm example.org {\n bogus\n}", `Testfile:2 - Error during parsing: unknown property "bogus"`},
+	{"farm example.org {\n answers 2\n answers 2\n}", "Testfile:3 - Error during parsing: answers is given more than once"},
+	{"farm example.org {\n answers 2\n", "not closed"},
+	{"farm example.org {\n {\n }\n}", `unknown property "{"`},
+
+	{"farm example.org {\n redis\n}", "redis needs a URL"},
+	{"farm example.org {\n redis http://127.0.0.1\n}", "Testfile:2 - Error during parsing: redis: "},
+	{"farm example.org {\n redis redis://127.0.0.1\n embedded\n}", "exclude each other"},
+	{"farm example.org {\n embedded\n redis redis://127.0.0.1\n}", "exclude each other"},
+	{"farm example.org {\n embedded nowhere\n}", "embedded needs one IP:PORT"},
+	{"farm example.org {\n prefix\n}", "prefix needs one name"},
+	{"farm example.org {\n prefix {a}\n}", "prefix"},
+	{"farm example.org {\n state\n}", "state needs one file name"},
+	{"farm example.org {\n max_stale -1s\n}", "max_stale needs a duration"},
+	{"farm example.org {\n max_stale\n}", "max_stale needs a duration"},
+	{"farm example.org {\n rewrite all\n}", "rewrite takes no argument"},
+	{"farm example.org {\n mailbox\n}", "mailbox needs one name"},
+	{"farm example.org {\n mailbox a@b\n}", "mailbox needs a name"},
+
+	{"farm example.org {\n policy best\n}", "policy needs one of [headroom"},
+	{"farm example.org {\n answers 0\n}", "answers needs a whole number from 1 to 8"},
+	{"farm example.org {\n answers 9\n}", "answers needs a whole number from 1 to 8"},
+	{"farm example.org {\n answers 1 2\n}", "answers needs a whole number"},
+	{"farm example.org {\n ttl\n}", "ttl needs MIN [MAX]"},
+	{"farm example.org {\n ttl 0\n}", "ttl needs a whole number from 1 to 86400"},
+	{"farm example.org {\n ttl 60 20\n}", "ttl needs a whole number from 60 to 86400"},
+	{"farm example.org {\n soft 0\n}", "soft needs a number above 0 and up to 10"},
+	{"farm example.org {\n soft NaN\n}", "soft needs a number"},
+	{"farm example.org {\n hard +Inf\n}", "hard needs a number"},
+	{"farm example.org {\n soft 0.9\n hard 0.8\n}", "soft <= hard"},
+	{"farm example.org {\n slow_start 48h\n}", "slow_start needs at most 86400 seconds"},
+	{"farm example.org {\n drain soon\n}", "drain needs a duration"},
+
+	{"farm example.org {\n region eu\n}", "region needs a name, and subnets"},
+	{"farm example.org {\n region eu 10.0.0.0/33\n}", `"10.0.0.0/33" is not a subnet`},
+	{"farm example.org {\n region eu 10.0.0.1/8\n}", "did you mean 10.0.0.0/8?"},
+	{"farm example.org {\n region eu 10.0.0.0/8\n region us 10.0.0.0/8\n}", "10.0.0.0/8 is in region eu already"},
+	{"farm example.org {\n region eu country=DE\n}", "PLUGIN/LABEL=VALUE"},
+	{"farm example.org {\n region eu geoip/country/code=\n}", "PLUGIN/LABEL=VALUE"},
+	{"farm example.org {\n" + manyRegions() + "}", "too many regions"},
+	{"farm example.org {\n ecs\n}", "ecs needs subnets"},
+	{"farm example.org {\n ecs all\n}", `"all" is not a subnet`},
+	{"farm example.org {\n explain 10.0.0.0/7x\n}", "is not a subnet"},
+	{"farm example.org {\n ns\n}", "ns needs a name"},
+	{"farm example.org {\n ns -.-..\n}", "ns needs the name of a host"},
+	{"farm example.org {\n ns ns1.example.org\n ns ns1.example.org\n}", "is given more than once"},
+	{"farm example.org {\n ns ns1.example.org nowhere\n}", `"nowhere" is not an IP address`},
+	{"farm example.org {\n fallthrough " + strings.Repeat("a", 64) + "\n}", "fallthrough needs zones"},
+
+	{"farm example.org {\n service\n}", "service needs one name"},
+	{"farm example.org {\n service a b\n}", "service needs one name"},
+	{"farm example.org {\n service www.example.net\n}", "in none of the zones"},
+	{"farm example.org {\n service www.badexample.org\n}", "in none of the zones"},
+	{"farm example.org {\n service w%w.example.org\n}", "service name"},
+	{"farm example.org {\n service a.*.example.org\n}", "service name"},
+	{"farm example.org {\n service a.example.org\n service A.example.org.\n}", "service a.example.org. is given more than once"},
+	{inService("bogus"), `unknown property "bogus"`},
+	{inService("ttl 5\nttl 6"), "ttl is given more than once"},
+	{inService("soft 0.9\nhard 0.5"), "soft <= hard"},
+	{inService("fallback"), "fallback needs 1 to 8 names"},
+	{inService("fallback a_%"), "fallback needs names"},
+	{inService("alpn"), "alpn needs 1 to 8"},
+	{inService("alpn h2 h2"), "h2 is given more than once"},
+	{inService("server a"), "server needs an id and its addresses"},
+	{inService("server -a 192.0.2.1"), `id "-a"`},
+	{inService("server a 192.0.2.1\nserver A 192.0.2.2"), "server a is given more than once"},
+	{inService("server a 192.0.2.1 192.0.2.1"), "192.0.2.1 is given more than once"},
+	{inService("server a 0.0.0.0"), "0.0.0.0 is not the address of a host"},
+	{inService("server a fe80::1%eth0"), "is not an IP address"},
+	{inService("server a 192.0.2.1 www.example.net"), `"www.example.net" is not an IP address`},
+	{inService("server a localhost"), "one name with a dot"},
+	{inService("server a port 80"), "needs 1 to 8 addresses"},
+	{inService("server a 192.0.2.1 port"), "server a, port needs a value"},
+	{inService("server a 192.0.2.1 port 0"), "server a, port needs a whole number from 1 to 65535"},
+	{inService("server a 192.0.2.1 port 80 port 81"), "server a, port is given more than once"},
+	{inService("server a 192.0.2.1 port 80 bogus 1"), `server a: unknown option "bogus"`},
+	{inService("server a 192.0.2.1 weight -1"), "server a, weight needs a number above 0"},
+	{inService("server a 192.0.2.1 priority 65536"), "priority needs a whole number from 0 to 65535"},
+	{inService("server a 192.0.2.1 soft 0.9 hard 0.8"), "server a: soft 0.9"},
+	{inService("server a 192.0.2.1 region mars"), `no region property names "mars"`},
+	{"farm example.org {\n service example.org {\n server a www.example.net\n}\n}", "the top of a zone cannot be an alias"},
+}
+
+func inService(lines string) string {
+	return "farm example.org {\n region eu 10.0.0.0/8\n service a.example.org {\n" + lines + "\n}\n}"
+}
+
+func manyRegions() string {
+	var b strings.Builder
+	for i := range steer.MaxRegions + 1 {
+		b.WriteString("region r" + strings.Repeat("x", i) + " geoip/a/b=c\n")
+		if i > 60 {
+			b.WriteString("region q" + strings.Repeat("x", i-30) + " geoip/a/b=c\n")
+		}
+	}
+	return b.String()
+}
+
+func TestSetupErrors(t *testing.T) {
+	for _, tc := range setupErrors {
+		_, err := parse(caddy.NewTestController("dns", tc.block))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s\ngot  %v\nwant %q", tc.block, err, tc.want)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	c := caddy.NewTestController("dns", `farm Example.ORG example.org example.net {
+		redis redis://127.0.0.1:1 redis://127.0.0.1:2
+		prefix p
+		state f
+		max_stale 90
+		policy weighted
+		ttl 5 50
+		drain 10s
+		region eu 10.0.0.0/8 geoip/country/code=DE 2001:db8::/32
+		region us geoip/country/code=US
+		ecs 127.0.0.1 ::1
+		ns A.example.org 192.0.2.53
+		ns b.example.com
+		mailbox joe.example.org
+		fallthrough
+		service WWW.example.org {
+			ttl 7
+			server A 192.0.2.1 2001:db8::1 port 80 weight 2.5 region eu capacity 100 priority 3 soft 0.5 hard 0.6
+			server b www.example.net
+		}
+		service *.example.net
+	}`)
+	dnsserver.GetConfig(c).Root = "/root/of/it"
+	conf, err := parse(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFarm(conf)
+	if got := strings.Join(f.CacheBypassZones(), " "); got != "example.net. example.org." {
+		t.Errorf("Zones: got %s", got)
+	}
+	if conf.store.StateFile != "/root/of/it/f" || conf.store.Prefix != "p" || len(conf.store.URLs) != 2 || conf.store.Embedded != "" {
+		t.Errorf("Store: got %+v", conf.store)
+	}
+	if d := conf.defaults; conf.maxStale != 90*time.Second || d.Policy != steer.Weighted || d.TTL != 5 || d.MaxTTL != 50 || d.Drain != 10 {
+		t.Errorf("Defaults: got %v %+v", conf.maxStale, d)
+	}
+	a, b := conf.servers["www.example.org."][0], conf.servers["www.example.org."][1]
+	if a.ID != "a" || len(a.Addresses) != 2 || a.Port != 80 || a.Weight != 2.5 || a.Region != "eu" || a.Capacity != 100 ||
+		a.Priority != 3 || a.Soft != 0.5 || a.Hard != 0.6 || b.Target != "www.example.net." {
+		t.Errorf("Servers: got %+v %+v", a, b)
+	}
+	if f.regions.Len() != 2 || conf.labels[0].region != 1 || conf.labels[1].region != 2 {
+		t.Errorf("Regions: got %d, %+v", f.regions.Len(), conf.labels)
+	}
+	z := f.zones.of("x.example.org.")
+	if z == nil || z.mailbox != "joe.example.org." || len(z.ns) != 2 || z.ns[0].name != "a.example.org." {
+		t.Errorf("Zone: got %+v", z)
+	}
+	if !conf.fall.Through("x.example.org.") {
+		t.Error("Fallthrough: got none")
+	}
+}
+
+func TestZonesOf(t *testing.T) {
+	z := newZones([]string{"example.org.", "a.example.org."})
+	for name, want := range map[string]string{
+		"example.org.": "example.org.", "x.y.example.org.": "example.org.", "a.example.org.": "a.example.org.",
+		"b.a.example.org.": "a.example.org.", "ba.example.org.": "example.org.", "org.": "", ".": "", "badexample.org.": "",
+		`a\.example.org.`: "", `x\.a.example.org.`: "example.org.",
+	} {
+		got := ""
+		if zone := z.of(name); zone != nil {
+			got = zone.name
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if newZones([]string{"."}).of("anything.") == nil {
+		t.Error("The root zone has nothing")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("farm example.org {\n" + everything + "}")
+	f.Add(everything)
+	for _, tc := range setupErrors {
+		f.Add(tc.block)
+	}
+	f.Fuzz(func(t *testing.T, block string) {
+		conf, err := parse(caddy.NewTestController("dns", block))
+		if err != nil {
+			return
+		}
+		for _, s := range conf.services {
+			if newZones(conf.zones).of(strings.TrimPrefix(s.Name, "*.")) == nil {
+				t.Errorf("Service %q is in no zone of %q", s.Name, conf.zones)
+			}
+		}
+		snapshotOf(newFarm(conf))
+	})
+}
