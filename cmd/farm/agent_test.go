@@ -69,6 +69,19 @@ func TestAgentLeavesAtOnce(t *testing.T) {
 	}
 }
 
+// Of two agents for one server the newer one is meant; the older one gives up, and says so.
+func TestAgentClaimed(t *testing.T) {
+	f, r := onRedis(t)
+	args := []string{"--redis", r.URL, "--server", "web1", "--service", "www.example.org", "--address", "192.0.2.1", "--interval", "50ms"}
+	older, log := agentProcess(t, args...)
+	storetest.Eventually(t, "the older agent reports", func() bool { return strings.Contains(f.run("status").out, "agent") })
+	agentProcess(t, args...)
+	_ = older.Wait()
+	if got := older.ProcessState.ExitCode(); got != exitRefused {
+		t.Errorf("exit code %d, want %d; its log:\n%s", got, exitRefused, log)
+	}
+}
+
 func TestAgentCheck(t *testing.T) {
 	f := &farm{T: t}
 	write := func(text string) string {

@@ -9,6 +9,8 @@ import (
 
 // policyWords says what each policy goes by.
 var policyWords = map[steer.Policy]string{
+	// What predict has learned of resolvers stands in the replicas' memory alone.
+	steer.Predict:    "gives the servers that will be utilised least; with nothing learned, as here, those that report the least",
 	steer.Headroom:   "shares answers by capacity times free utilisation",
 	steer.Weighted:   "shares answers by declared weight",
 	steer.RoundRobin: "gives the servers their turns, one after the other",
