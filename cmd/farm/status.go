@@ -21,7 +21,9 @@ silent (its last report is older than its lease), drained, or full. UTIL and RPS
 are as last reported. LEASE is what is left of the last report's; a server without
 one is taken to live. REPORTED BY names the server's own agent, and probers.
 CAPACITY and SHARE are those of a replica that has just started: what a replica
-measures over time stands in its memory alone.`
+measures over time stands in its memory alone. SERVICES and SERVERS of a replica are
+those of the database; its Corefile's come on top. LAG counts changes that it has
+not yet taken.`
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
