@@ -137,7 +137,7 @@ func (p *prober) awaitStale() {
 }
 
 // sample is so many answers that a share of them can be told from the next.
-const sample = 2 * probeRate
+const sample = probeRate
 
 // shares returns how often each address came first, as parts of 1.
 func shares(seen []sighting) map[string]float64 {
