@@ -14,8 +14,9 @@ func (f *Farm) describe(q *query, farm *steer.Farm, p *steer.Pick) {
 	if metadata.ValueFuncs(q.ctx) == nil {
 		return
 	}
-	pick, region := *p, q.client.region
-	set := func(name string, value metadata.Func) { metadata.SetValueFunc(q.ctx, pluginName+"/"+name, value) }
+	// Copies: what closures hold would otherwise cost every query an allocation.
+	ctx, pick, region := q.ctx, *p, q.client.region
+	set := func(name string, value metadata.Func) { metadata.SetValueFunc(ctx, pluginName+"/"+name, value) }
 	set("service", func() string { return farm.Service.Name })
 	set("server", func() string { return serverIDs(farm, pick.Servers[:min(pick.N, 1)]) })
 	set("servers", func() string { return serverIDs(farm, pick.Servers[:pick.N]) })
