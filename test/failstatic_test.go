@@ -59,6 +59,15 @@ var faults = []fault{
 		strike: func(_ *testing.T, v *victim) { v.Do("FLUSHALL") },
 	},
 	{
+		name: "failed over",
+		start: func(t *testing.T) *victim {
+			s := storetest.StartSentinel(t)
+			return &victim{Redis: s.Nodes[0], url: s.URL, agent: s.URL}
+		},
+		strike: func(_ *testing.T, v *victim) { v.Do("WAIT", "1", "5000"); v.Kill() },
+		cuts:   true,
+	},
+	{
 		name:   "partitioned",
 		strike: func(_ *testing.T, v *victim) { v.Stop() },
 		mend:   func(_ *testing.T, v *victim) { v.Cont() },
