@@ -271,8 +271,17 @@ func (t *Target) open(tune func(*redis.UniversalOptions)) (redis.UniversalClient
 	if tune != nil {
 		tune(&opts)
 	}
+	if opts.IsClusterMode {
+		cluster := opts.Cluster()
+		cluster.ClusterStateReloadInterval = clusterReload
+		return redis.NewClusterClient(cluster), nil
+	}
 	return redis.NewUniversalClient(&opts), nil
 }
+
+// clusterReload is how old the map of a Cluster may be when it is used. A dead master does not say who stands in for it:
+// go-redis asks it again and again until the map is read anew, by default after a minute.
+const clusterReload = 2 * time.Second
 
 // quiet silences go-redis, which otherwise writes a line to standard error for every attempt. Errors come back to us
 // anyway, and the store logs changes.
