@@ -60,16 +60,7 @@ func (g *board) has(name string, s *service) bool {
 	if g.specs[name] != nil {
 		return true
 	}
-	return s != nil && g.covers(name) && (s.spec != nil || s.registered())
-}
-
-func (s *service) registered() bool {
-	for _, v := range s.servers {
-		if v.rec != nil {
-			return true
-		}
-	}
-	return false
+	return s != nil && g.covers(name) && (s.spec != nil || len(s.registered()) > 0)
 }
 
 // names lists every service to be published.
@@ -86,14 +77,14 @@ func (g *board) names(r *replica) []string {
 }
 
 // input collects what a farm is built from, on the running clock. It returns false if there is no such service.
-// next is when what probers say will change by time alone, 0 for never.
-func (g *board) input(r *replica, name string, now int64) (in steer.Input, next int64, ok bool) {
+// next is when what probers say will change by time alone, 0 for never. The members are appended to the given ones.
+func (g *board) input(r *replica, name string, now int64, members []steer.Member) (in steer.Input, next int64, ok bool) {
 	sh := r.shards[Shard(name)]
 	s := sh.services[name]
 	if !g.has(name, s) {
-		return in, 0, false
+		return steer.Input{Members: members}, 0, false
 	}
-	in = steer.Input{Service: g.service(name, s), Regions: g.Regions, Now: now, Indexed: g.Indexed}
+	in = steer.Input{Members: members, Service: g.service(name, s), Regions: g.Regions, Now: now, Indexed: g.Indexed}
 	life := sh.clock.at(now)
 	static := g.servers[name]
 	for id, rec := range static {
@@ -106,9 +97,9 @@ func (g *board) input(r *replica, name string, now int64) (in steer.Input, next 
 	if s == nil {
 		return in, next, true
 	}
-	in.Members = slices.Grow(in.Members, len(s.servers))
-	for id, v := range s.servers {
-		if v.rec != nil && static[id] == nil {
+	in.Members = slices.Grow(in.Members, len(s.registered()))
+	for _, v := range s.registered() {
+		if static[v.rec.ID] == nil {
 			in.Members = append(in.Members, member(nil, v, false, now, life, &next))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coredns-farm/farm/steer"
 )
@@ -152,6 +153,7 @@ func (db *Database) Base() Base {
 // are on Redis's clock, Now.
 func (db *Database) Snapshot(b Base) *steer.Snapshot {
 	v := newView(nil, b)
-	v.publish(v.collect(db.replica, nil, true, db.Now), db.replica.edits, false, 0)
+	r := db.replica
+	v.publish(new(sync.Mutex), r, v.due(r, nil, true, db.Now), generation{now: db.Now, edits: r.edits})
 	return v.Load()
 }

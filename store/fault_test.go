@@ -196,6 +196,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			r := storetest.Start(t)
 			f := startFleet(t, store.Config{URLs: []string{r.URL}})
 			tt.fault(f, r)

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/coredns-farm/farm/steer"
 )
@@ -11,7 +14,7 @@ func checkReplica(t *testing.T, r *replica, now int64) {
 	t.Helper()
 	g := newBoard(Base{Indexed: true})
 	for _, name := range g.names(r) {
-		in, _, ok := g.input(r, name, now)
+		in, _, ok := g.input(r, name, now, nil)
 		if !ok {
 			t.Fatalf("service %q is named and is not there", name)
 		}
@@ -74,6 +77,33 @@ func FuzzPlace(f *testing.F) {
 	f.Fuzz(func(t *testing.T, epoch, rev string) {
 		if e, _, err := placeOf([]any{epoch, rev}); err == nil && e == 0 {
 			t.Error("epoch 0")
+		}
+	})
+}
+
+// FuzzFlat: what the quick reader takes, encoding/json takes in the same way.
+func FuzzFlat(f *testing.F) {
+	f.Add(`{"utilization":0.5,"cpu":0.1,"mem":0,"rps":10,"eps":1.25,"in_flight":3,"latency":0.01,"health":"degraded","reason":"é","lease":5,"agent":"x","seq":1,"at":1795363200000}`)
+	f.Add(` { "lease" : 5 , "lease" : 6 } `)
+	f.Add(`{"lease":05}`)
+	f.Add(`{"lease":5.}`)
+	f.Add(`{"lease":1e3}`)
+	f.Add(`{"lease":-0}`)
+	f.Add(`{"seq":1.0}`)
+	f.Add(`{"at":18446744073709551616}`)
+	f.Add(`{"reason":"\u0041"}`)
+	f.Add(`{"Lease":5}`)
+	f.Add(`{}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var quick, slow Report
+		if !utf8.ValidString(text) || len(text) > maxRecord || !flatReport(text, &quick) {
+			return
+		}
+		if err := json.Unmarshal([]byte(text), &slow); err != nil {
+			t.Fatalf("%q is taken, and encoding/json says %s", text, err)
+		}
+		if !reflect.DeepEqual(quick, slow) {
+			t.Fatalf("%q is read as %+v, want %+v", text, quick, slow)
 		}
 	})
 }

@@ -61,15 +61,14 @@ func (s *Store) publish() {
 	s.refresh(views, dirty, false)
 }
 
-// refresh collects under the lock and builds outside it.
+// refresh brings views up to date.
 func (s *Store) refresh(views []*View, dirty map[string]struct{}, all bool) {
 	for _, v := range views {
 		s.mu.Lock()
-		now := s.now()
-		jobs := v.collect(s.replica, dirty, all, now)
-		edits := s.replica.edits
-		stale, since := s.staleness(now)
+		g := generation{now: s.now(), edits: s.replica.edits}
+		g.stale, g.since = s.staleness(g.now)
+		names := v.due(s.replica, dirty, all, g.now)
 		s.mu.Unlock()
-		v.publish(jobs, edits, stale, since)
+		v.publish(&s.mu, s.replica, names, g)
 	}
 }

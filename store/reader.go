@@ -87,33 +87,51 @@ func (r *reader) anySynced() bool {
 	return false
 }
 
-// readDue reads the shards that are due completely, and returns how long it is until the next is.
+// readDue reads the shards that are due completely, and returns how long it is until the next is. When nobody answers,
+// one shard is enough to find out: the others wait with it.
 func (r *reader) readDue(ctx context.Context) time.Duration {
+	now := time.Now()
+	for _, t := range r.shards {
+		if now.Before(t.due) {
+			continue
+		}
+		if err := r.readAnew(ctx, t); IsUnreachable(err) {
+			r.postpone(t.due)
+			break
+		}
+	}
 	wait := readEvery
 	for _, t := range r.shards {
-		if !time.Now().Before(t.due) {
-			r.readAnew(ctx, t)
-		}
 		wait = min(wait, time.Until(t.due))
 	}
 	return max(wait, time.Millisecond)
 }
 
+// postpone has no shard read before due.
+func (r *reader) postpone(due time.Time) {
+	for _, t := range r.shards {
+		if t.due.Before(due) {
+			t.due = due
+		}
+	}
+}
+
 // readAnew reads one shard completely.
-func (r *reader) readAnew(ctx context.Context, t *tail) {
+func (r *reader) readAnew(ctx context.Context, t *tail) error {
 	timed, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	d, err := fetchShard(timed, r.db, r.store.cfg.Prefix, t.shard)
 	if ctx.Err() != nil {
-		return // closed: whatever the error, it is no news
+		return nil // closed: whatever the error, it is no news
 	}
 	if err != nil {
 		r.loseShard(t, err)
-		return
+		return err
 	}
 	t.last, t.synced, t.retries, t.seen = d.last, true, 0, d.rev
 	t.due = time.Now().Add(readEvery + rand.N(readEvery/5))
 	r.store.loaded(t.shard, d)
+	return nil
 }
 
 // lose takes an error that may concern every shard.

@@ -240,9 +240,15 @@ func decodeReport(service, field, data string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(data) > maxRecord || !utf8.ValidString(data) {
+		return nil, decode(data, nil)
+	}
 	r := &Report{Service: service, ID: id, Reporter: reporter}
-	if err := decode(data, r); err != nil {
-		return nil, err
+	if !flatReport(data, r) {
+		*r = Report{Service: service, ID: id, Reporter: reporter}
+		if err := decode(data, r); err != nil {
+			return nil, err
+		}
 	}
 	if r.At <= 0 || r.At > maxTime {
 		return nil, bad("range", "at %d: expected ms since 1970", r.At)

@@ -84,7 +84,7 @@ func (w *world) follow(records ...record) {
 // gates returns what the farm says of each server: "a:open b:silent".
 func (w *world) gates() string {
 	var out []string
-	in, _, ok := w.board.input(w.r, svc, w.now)
+	in, _, ok := w.board.input(w.r, svc, w.now, nil)
 	if !ok {
 		return "no service"
 	}
@@ -104,7 +104,7 @@ func (w *world) want(gates string) {
 
 // ramp returns how far a server has come up.
 func (w *world) ramp(id string) float64 {
-	in, _, _ := w.board.input(w.r, svc, w.now)
+	in, _, _ := w.board.input(w.r, svc, w.now, nil)
 	f := steer.Build(in)
 	return f.State[f.ByID(id)].Ramp
 }
@@ -407,7 +407,7 @@ func TestProbersEndIsNoticed(t *testing.T) {
 	w := newWorld(t)
 	w.load(serverRec("a"))
 	w.follow(w.report("a@p", 10, `,"health":"down"`))
-	if _, next, _ := w.board.input(w.r, svc, w.now); next != w.now+10_000 {
+	if _, next, _ := w.board.input(w.r, svc, w.now, nil); next != w.now+10_000 {
 		t.Errorf("to be built anew in %d ms, want 10000", next-w.now)
 	}
 }
@@ -474,7 +474,7 @@ func TestBadRecords(t *testing.T) {
 		}
 		// The last good one stands, also when everything is read anew.
 		for range 2 {
-			in, _, _ := w.board.input(w.r, svc, w.now)
+			in, _, _ := w.board.input(w.r, svc, w.now, nil)
 			if len(in.Members) != 1 || in.Members[0].Report.Utilization != 0.25 || in.Service.Policy != steer.First {
 				t.Errorf("%v: the last good record does not stand", tt.rec)
 			}
@@ -519,7 +519,7 @@ func TestBoard(t *testing.T) {
 	w.r.load(Shard(other.svc), &dump{now: 1, records: []record{other}}, w.now)
 	w.load(record{kindService, svc, "", `{"policy":"first"}`}, serverRec("b"), serverRec("c"))
 	w.want("a:open b:open c:open")
-	in, _, _ := w.board.input(w.r, svc, w.now)
+	in, _, _ := w.board.input(w.r, svc, w.now, nil)
 	if s := in.Service; s.Policy != steer.First || s.TTL != 7 || s.Answers != 2 {
 		t.Errorf("got %+v", s)
 	}

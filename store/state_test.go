@@ -46,7 +46,7 @@ func TestStateHoldsEverything(t *testing.T) {
 	}
 	next := w.restored(w.saved())
 	next.want(before)
-	in, _, _ := next.board.input(next.r, svc, next.now)
+	in, _, _ := next.board.input(next.r, svc, next.now, nil)
 	if in.Service.Policy != "first" {
 		t.Error("the service's record is lost")
 	}

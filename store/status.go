@@ -36,7 +36,7 @@ type ShardState struct {
 	Synced bool   `json:"synced"`
 }
 
-// Status returns how the store fares. It takes time in proportion to the number of services.
+// Status returns how the store fares. It takes time in proportion to the number of servers.
 func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

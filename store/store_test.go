@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
@@ -64,10 +63,40 @@ func TestFollow(t *testing.T) {
 	if reply.Outcome != store.Accepted {
 		t.Fatal(reply)
 	}
-	began := time.Now()
 	storetest.Eventually(t, "the report is published", func() bool {
 		f := v.Load().Farm(www)
 		return f != nil && len(f.Servers) == 1 && f.State[0].Known && f.State[0].Util == 0.5
 	})
-	t.Log(time.Since(began), s.Status())
+	if st := s.Status(); st.Servers != 1 || st.Applied["report"] != 1 || len(st.Rejects) != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// The serial of the zone grows when servers come and go, and not with reports.
+func TestSerial(t *testing.T) {
+	r := storetest.Start(t)
+	s := open(t, store.Config{URLs: []string{r.URL}})
+	v := s.View(store.Base{})
+	c := dial(t, r.URL)
+	put(t, c, www, server("a", "192.0.2.1"))
+	servers := func(n int) func() bool {
+		return func() bool { f := v.Load().Farm(www); return f != nil && len(f.Servers) == n }
+	}
+	storetest.Eventually(t, "a is there", servers(1))
+	before := v.Load().Serial
+	_, err := c.Report(context.Background(), store.Report{Service: www, ID: "a", Utilization: ptr(0.5), Lease: 10})
+	must(t, err)
+	storetest.Eventually(t, "the report is there", func() bool { return v.Load().Farm(www).State[0].Known })
+	if now := v.Load().Serial; now != before {
+		t.Errorf("serial %d, was %d: a report has changed it", now, before)
+	}
+	put(t, c, www, server("b", "192.0.2.2"))
+	storetest.Eventually(t, "b is there", servers(2))
+	added := v.Load().Serial
+	_, err = c.DeleteServer(context.Background(), www, "a")
+	must(t, err)
+	storetest.Eventually(t, "a is gone", servers(1))
+	if gone := v.Load().Serial; added <= before || gone <= added {
+		t.Errorf("serials %d, %d, %d: expected that they grow", before, added, gone)
+	}
 }

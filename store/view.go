@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +19,11 @@ type View struct {
 	snap  atomic.Pointer[steer.Snapshot]
 
 	// Guarded by Store.publishing.
-	board *board
-	farms map[string]*built
-	edits uint64
-	seed  uint64
+	board   *board
+	farms   map[string]*built
+	members []steer.Member // for building, again and again
+	edits   uint64
+	seed    uint64
 }
 
 // built is a farm and when it is to be built anew, in ms of the running clock; 0 is never.
@@ -44,77 +46,77 @@ func newView(s *Store, b Base) *View {
 	return &View{store: s, board: newBoard(b), farms: make(map[string]*built), seed: rand.Uint64()}
 }
 
-// job is a farm to be built.
-type job struct {
-	name string
-	in   steer.Input
-	next int64
-	gone bool
-}
-
-// collect lists what is to be built: the changed services, or every one. The replica must be locked.
-func (v *View) collect(r *replica, dirty map[string]struct{}, all bool, now int64) []job {
+// due lists what is to be built: the changed services, and those that change by time alone; or every one. The replica
+// must be locked.
+func (v *View) due(r *replica, dirty map[string]struct{}, all bool, now int64) []string {
 	names := slices.Collect(maps.Keys(dirty))
-	if all {
-		names = append(v.board.names(r), slices.Collect(maps.Keys(v.farms))...)
-		slices.Sort(names)
-		names = slices.Compact(names)
-	}
 	for name, b := range v.farms {
-		if b.next != 0 && b.next <= now && !all {
+		if all || b.next != 0 && b.next <= now {
 			names = append(names, name)
 		}
 	}
-	jobs := make([]job, 0, len(names))
-	for _, name := range names {
-		in, next, ok := v.board.input(r, name, now)
-		if ok || v.farms[name] != nil {
-			jobs = append(jobs, job{name, in, next, !ok})
-		}
+	if all {
+		names = append(names, v.board.names(r)...)
 	}
-	return jobs
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
-// publish builds the farms and publishes a snapshot if it differs from the last.
-func (v *View) publish(jobs []job, edits uint64, stale bool, since int64) {
+// generation is what a publication is made of, apart from farms.
+type generation struct {
+	now   int64
+	edits uint64
+	stale bool
+	since int64
+}
+
+// publish builds the named farms and publishes a snapshot if it differs from the last. It locks the replica for each
+// farm, not while it builds.
+func (v *View) publish(mu sync.Locker, r *replica, names []string, g generation) {
 	old := v.snap.Load()
-	names := old == nil
-	changed := make([]*steer.Farm, 0, len(jobs))
-	for i := range jobs {
-		j := &jobs[i]
-		if j.gone {
-			delete(v.farms, j.name)
-			names = true
-			continue
+	fresh := old == nil
+	changed := make([]*steer.Farm, 0, len(names))
+	for _, name := range names {
+		had := v.farms[name] != nil
+		f := v.build(mu, r, name, g.now)
+		if f != nil {
+			changed = append(changed, f)
 		}
-		names = names || v.farms[j.name] == nil
-		changed = append(changed, v.build(j))
+		fresh = fresh || had != (f != nil)
 	}
-	if len(jobs) == 0 && old != nil && old.Stale == stale && v.edits == edits {
+	if !fresh && len(changed) == 0 && old.Stale == g.stale && v.edits == g.edits {
 		return
 	}
-	v.snap.Store(v.next(old, changed, names, edits, stale, since))
-	v.edits = edits
+	v.snap.Store(v.next(old, changed, fresh, g))
+	v.edits = g.edits
 }
 
-func (v *View) build(j *job) *steer.Farm {
-	old := v.farms[j.name]
-	j.in.Seed = v.seed
-	if old != nil {
-		j.in.Prev = old.farm
+// build builds one farm; nil if there is no such service (any more).
+func (v *View) build(mu sync.Locker, r *replica, name string, now int64) *steer.Farm {
+	mu.Lock()
+	in, next, ok := v.board.input(r, name, now, v.members[:0])
+	mu.Unlock()
+	v.members = in.Members
+	if !ok {
+		delete(v.farms, name)
+		return nil
 	}
-	f := steer.Build(j.in)
-	next := f.Next
-	if next == 0 || j.next != 0 && j.next < next {
-		next = j.next
+	in.Seed = v.seed
+	if old := v.farms[name]; old != nil {
+		in.Prev = old.farm
 	}
-	v.farms[j.name] = &built{f, next}
+	f := steer.Build(in)
+	if next == 0 || f.Next != 0 && f.Next < next {
+		next = f.Next
+	}
+	v.farms[name] = &built{f, next}
 	return f
 }
 
-func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, names bool, edits uint64, stale bool, since int64) *steer.Snapshot {
+// next makes a snapshot; fresh when the set of services is another.
+func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh bool, g generation) *steer.Snapshot {
 	var snap *steer.Snapshot
-	if names {
+	if fresh {
 		farms := make([]*steer.Farm, 0, len(v.farms))
 		for _, b := range v.farms {
 			farms = append(farms, b.farm)
@@ -124,8 +126,8 @@ func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, names bool, edit
 	} else {
 		snap = old.With(changed...)
 	}
-	snap.Serial = nextSerial(old, names || edits != v.edits)
-	snap.Stale, snap.Since = stale, since
+	snap.Serial = nextSerial(old, fresh || g.edits != v.edits)
+	snap.Stale, snap.Since = g.stale, g.since
 	return snap
 }
 

@@ -4,10 +4,12 @@ package storetest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,9 +24,15 @@ type Redis struct {
 	t    testing.TB
 	dir  string
 	args []string
-	cmd  *exec.Cmd
-	log  bytes.Buffer
+	proc *process
 	tls  *TLS
+}
+
+// process is one run of a server.
+type process struct {
+	cmd *exec.Cmd
+	log bytes.Buffer  // to be read once it is over
+	end chan struct{} // closed then
 }
 
 // Start starts a redis-server that keeps nothing on disk, with further command line arguments, and waits until it answers.
@@ -48,36 +56,33 @@ func common(dir string) []string {
 // begin starts the process and waits until it answers.
 func (r *Redis) begin() {
 	r.t.Helper()
-	r.launch()
-	r.await()
-}
-
-func (r *Redis) launch() {
-	r.t.Helper()
-	r.cmd = exec.Command(binary(r.t, "redis-server"), r.args...)
-	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.cmd.Start(); err != nil {
+	p := &process{cmd: exec.Command(binary(r.t, "redis-server"), r.args...), end: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
 		r.t.Fatalf("redis-server: %s", err)
 	}
-	cmd := r.cmd
-	r.t.Cleanup(func() { end(cmd) })
-}
-
-func end(cmd *exec.Cmd) {
-	if cmd.ProcessState == nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}
-}
-
-// await waits until the server answers and has loaded its data.
-func (r *Redis) await() {
-	r.t.Helper()
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.end)
+	}()
+	r.proc = p
+	r.t.Cleanup(p.kill)
 	Eventually(r.t, "redis-server at "+r.Addr+" answers", func() bool {
+		select {
+		case <-p.end:
+			r.t.Fatalf("redis-server at %s has ended:\n%s", r.Addr, p.log.String())
+		default:
+		}
 		out, err := r.cli("PING")
 		return err == nil && strings.Contains(out, "PONG")
 	})
+}
+
+// kill ends the process, if it has not ended.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.end
 }
 
 // binary finds a program, or fails with what to install.
@@ -90,16 +95,19 @@ func binary(t testing.TB, name string) string {
 	return path
 }
 
-// FreePort returns a port of 127.0.0.1 on which nobody listens.
+// FreePort returns a port of 127.0.0.1 on which nobody listens. It lies below those that the system gives to clients, so
+// that none of them takes it before a server does.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(22_000))
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 // patience is how long anything may take on a busy machine.
@@ -142,11 +150,7 @@ func (r *Redis) CLI() []string {
 }
 
 // Kill ends the process at once (SIGKILL).
-func (r *Redis) Kill() {
-	r.t.Helper()
-	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
-}
+func (r *Redis) Kill() { r.proc.kill() }
 
 // Stop makes the process hang (SIGSTOP): connections stay open and nobody answers.
 func (r *Redis) Stop() { r.signal(syscall.SIGSTOP) }
@@ -156,7 +160,7 @@ func (r *Redis) Cont() { r.signal(syscall.SIGCONT) }
 
 func (r *Redis) signal(s syscall.Signal) {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(s); err != nil {
+	if err := r.proc.cmd.Process.Signal(s); err != nil {
 		r.t.Fatalf("redis-server at %s: %s: %s", r.Addr, s, err)
 	}
 }
@@ -165,12 +169,9 @@ func (r *Redis) signal(s syscall.Signal) {
 // arguments, it comes back empty.
 func (r *Redis) Restart() {
 	r.t.Helper()
-	end(r.cmd)
+	r.proc.kill()
 	r.begin()
 }
-
-// Log returns what the process has printed. Only call it after Kill.
-func (r *Redis) Log() string { return r.log.String() }
 
 func writeFile(t testing.TB, dir, name, text string) string {
 	t.Helper()
