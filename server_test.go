@@ -16,6 +16,7 @@ import (
 
 	_ "github.com/coredns-farm/farm"
 	farmplugin "github.com/coredns-farm/farm/plugin"
+	"github.com/coredns-farm/farm/store/storetest"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -80,27 +81,6 @@ func exchangeOver(t testing.TB, network, addr, name string, qtype uint16) *dns.M
 	return r
 }
 
-// freePort is a port that nobody listened on a moment ago, for UDP and TCP.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// eventually waits for what is bound to happen.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("Still not: %s", what)
-		}
-	}
-}
-
 func TestCorefileExample(t *testing.T) {
 	text, err := os.ReadFile("Corefile.example")
 	if err != nil {
@@ -108,7 +88,7 @@ func TestCorefileExample(t *testing.T) {
 	}
 	example := strings.NewReplacer(
 		":1053", ":0",
-		"127.0.0.1:6399", fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		"127.0.0.1:6399", "127.0.0.1:"+storetest.FreePort(t),
 		"/tmp/farm-example.state", filepath.Join(t.TempDir(), "state"),
 	).Replace(string(text))
 	inst := serve(t, example)
@@ -144,10 +124,10 @@ func TestCorefileExampleHasEveryProperty(t *testing.T) {
 	}
 }
 
-const reloaded = `example.org:%d {
+const reloaded = `example.org:%s {
 	bind 127.0.0.1
 	farm {
-		embedded 127.0.0.1:%d
+		embedded 127.0.0.1:%s
 		service www.example.org {
 			server a %s
 		}
@@ -158,9 +138,9 @@ const reloaded = `example.org:%d {
 // A reload under queries loses none, keeps the store, and leaves nothing behind; nor does one that fails.
 func TestReload(t *testing.T) {
 	before := runtime.NumGoroutine()
-	port, store := freePort(t), freePort(t)
+	port, store := storetest.FreePort(t), storetest.FreePort(t)
 	inst := serve(t, fmt.Sprintf(reloaded, port, store, "192.0.2.1"))
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	addr := "127.0.0.1:" + port
 
 	var asked, failed atomic.Int64
 	done := make(chan struct{})
@@ -192,7 +172,7 @@ func TestReload(t *testing.T) {
 		}
 		inst = next
 		awaitServing(t, inst)
-		eventually(t, "answers of the new Corefile", func() bool {
+		storetest.Eventually(t, "answers of the new Corefile", func() bool {
 			m := exchange(t, addr, "www.example.org.", dns.TypeA)
 			return m.Answer[0].(*dns.A).A.String() == address
 		})
@@ -203,7 +183,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	bad := fmt.Sprintf(reloaded, port, store, "192.0.2.9") + fmt.Sprintf("example.net:%d {\nbind 127.0.0.1\nhealth %s\nwhoami\n}\n", port, taken.Addr())
+	bad := fmt.Sprintf(reloaded, port, store, "192.0.2.9") + fmt.Sprintf("example.net:%s {\nbind 127.0.0.1\nhealth %s\nwhoami\n}\n", port, taken.Addr())
 	if _, err := inst.Restart(corefile(bad)); err == nil {
 		t.Error("A Corefile with a taken address was loaded")
 	}
@@ -214,11 +194,11 @@ func TestReload(t *testing.T) {
 	}
 	stop(t, inst)
 	// What the failed instance held goes when it is collected.
-	eventually(t, "no goroutine left", func() bool {
+	storetest.Eventually(t, "no goroutine left", func() bool {
 		runtime.GC()
 		return runtime.NumGoroutine() <= before
 	})
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", store))
+	l, err := net.Listen("tcp", "127.0.0.1:"+store)
 	if err != nil {
 		t.Fatalf("The embedded store still listens: %v", err)
 	}
