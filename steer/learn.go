@@ -8,50 +8,57 @@ import "math"
 const (
 	exposures = 16    // servers that a resolver's clients may still be on
 	visible   = 12.0  // seconds; the time constant by which an answer shows in reports
+	saturated = 0.97  // utilisation from which a server cannot say what it is asked for
 	faint     = 0.002 // exposure that is forgotten
 )
 
 // Tunables under study.
 var (
-	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread, Slow, Keep float64 }{
-		CV2: 10, Q: 0.0007, QB: 0.0007, Rel: 0.05, Kappa: 20, Timing: 1, Floor: .05, Doubt: .5, Unknown: .8, Visible: 12, Stay: .05, Spread: 4, Slow: 30, Keep: .3}
+	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread, Slow, Keep, OV, Least, OthersMin, TauB, RP, Live, CW float64 }{
+		CV2: 10, Q: 0.0007, QB: 0.003, Rel: 0.05, Kappa: 20, Timing: .5, Floor: .05, Doubt: 1, Unknown: .8, Visible: 12, Stay: .05, Spread: 4, Slow: 30, Keep: .6, OV: .1, Least: 100, OthersMin: .02, TauB: 60, RP: 0, Live: 1, CW: 15}
 )
 
 // trace is what Tick remembers of the resolver in a slot.
 type trace struct {
-	key      uint64
-	load     float64
-	variance float64
-	seen     int     // lookups that were taken in
-	n        int
-	place    [exposures]int32
-	part     [exposures]float64 // of the load that is on the server at that place by now
-	work     *work
-	live     bool
-	facts    facts
+	key                   uint64
+	load                  float64
+	variance              float64
+	byMetric, byMetricVar float64 // what reports alone say
+	rate                  float64 // sessions a second, by timing; 0 if that is not known
+	timed                 bool
+	seen                  int // lookups that were taken in
+	n                     int
+	place                 [exposures]int32
+	part                  [exposures]float64 // of the load that is on the server at that place by now
+	work                  *work
+	live                  bool
+	facts                 facts
 }
 
 // work is Tick's account of one service.
 type work struct {
-	farm  *Farm
-	tick  int64
-	load  float64
-	even  []float64 // by place: the part of the load that is placed by capacity
-	said  []float64 // by place: reported requests a second; negative if not reported
-	fore  []float64 // predicted
-	sens  []float64 // variance of the prediction, then 1 over that of the residual
-	resid []float64
-	pend  []float64
-	slow  []float64 // residuals, smoothed; they outlive the tick
-	added []int64
+	farm          *Farm
+	tick          int64
+	load          float64
+	even          []float64 // by place: the part of the load that is placed by capacity
+	said          []float64 // by place: reported requests a second; negative if not reported
+	fore          []float64 // predicted
+	sens          []float64 // variance of the prediction, then 1 over that of the residual
+	resid         []float64
+	pend          []float64
+	back, backVar []float64 // by place; the load of others
+	slow          []float64 // residuals, smoothed; they outlive the tick
+	added         []int64
 
+	replicas  float64
 	others    float64 // the load that none of the tracked resolvers accounts for
 	othersVar float64
 	tracked   int
 	trackedBy int // in this tick so far
 	perLookup float64
-	rates     float64 // sessions a second behind resolvers whose lookups show them
-	rated     float64 // their load
+	counted   bool    // whether perLookup is known
+	ratios    float64 // ln of requests a session, of resolvers of which both are known
+	weights   float64
 	started   bool
 }
 
@@ -91,7 +98,7 @@ func (l *Learned) open(f *Farm, dt float64) {
 		w = &work{perLookup: 1}
 		l.works[f.hash] = w
 	}
-	w.farm, w.tick = f, l.ticks
+	w.farm, w.tick, w.replicas = f, l.ticks, l.replicas
 	n := len(f.forecast.ids)
 	for _, s := range []*[]float64{&w.even, &w.said, &w.fore, &w.sens, &w.resid, &w.pend} {
 		*s = append((*s)[:0], make([]float64, n)...)
@@ -99,15 +106,21 @@ func (l *Learned) open(f *Farm, dt float64) {
 	w.added = append(w.added[:0], make([]int64, n)...)
 	if d := n - len(w.slow); d > 0 {
 		w.slow = append(w.slow, make([]float64, d)...)
+		w.back = append(w.back, make([]float64, d)...)
+		w.backVar = append(w.backVar, make([]float64, d)...)
 	}
 	w.tracked, w.trackedBy = w.trackedBy, 0
-	w.rates, w.rated = 0, 0
+	w.ratios, w.weights = 0, 0
 	w.weigh()
 	for place := range w.added {
 		w.added[place] = f.forecast.pend[place].added.Load()
 	}
 	if !w.started && w.load > 0 {
-		w.started, w.others, w.othersVar = true, w.load, w.load*w.load
+		w.started, w.others = true, w.load*(1-1/(2*l.replicas))
+		for place, part := range w.even {
+			w.back[place] = w.others * part
+			w.backVar[place] = Tun.OV * w.back[place] * w.back[place]
+		}
 	}
 }
 
@@ -140,7 +153,7 @@ func (w *work) weigh() {
 
 // prior is what is believed of a resolver that nothing is known of.
 func (w *work) prior() belief {
-	mean := max(w.load, 1e-6) / max(float64(w.tracked), 50)
+	mean := max(w.load, 1e-6) / math.Pow(w.replicas, Tun.RP) / max(float64(w.tracked), Tun.Least)
 	return belief{mean, mean * math.Sqrt(Tun.CV2)}
 }
 
@@ -158,14 +171,15 @@ func (l *Learned) expose(i int, now int64, dt float64) {
 	}
 	if t.key != key {
 		p := w.prior()
-		*t = trace{key: key, load: p.mean, variance: p.sigma * p.sigma, facts: t.facts}
+		*t = trace{key: key, load: p.mean, variance: p.sigma * p.sigma, byMetric: p.mean, byMetricVar: p.sigma * p.sigma, facts: t.facts}
 		if b, ok := s.believed(); ok {
 			t.load, t.variance = b.mean, b.sigma*b.sigma
 		}
 	}
 	t.work = w
-	w.trackedBy++
-	t.live = t.facts.live(now)
+	if t.live = t.facts.live(now); t.live || Tun.Live == 0 {
+		w.trackedBy++
+	}
 	t.move(l, dt)
 	t.time(w)
 	for j, place := range t.place[:t.n] {
@@ -216,30 +230,112 @@ func (t *trace) on(place int32, part float64) {
 	t.place[least], t.part[least] = place, part
 }
 
-func (t *trace) time(w *work) {}
+// time learns from the intervals between lookups: what passes between the end of an answer and the next lookup is the
+// time until somebody behind the resolver comes, if the resolver's clock is finer than that.
+func (t *trace) time(w *work) {
+	seen := t.facts.seen
+	if seen == t.seen || Tun.Timing == 0 {
+		return
+	}
+	first := t.seen == 0
+	t.seen = seen
+	n := min(seen-1, intervals)
+	if first && n > 1 || n == 0 {
+		return // what was learned from those before is in the belief already
+	}
+	keeps := t.keeps()
+	gaps, sum, coarse := t.gaps(n, keeps)
+	t.rate = 0
+	if coarse || gaps < 3 {
+		return
+	}
+	t.rate = (float64(gaps) - .5) / sum
+	fresh := float64(int64(t.facts.gaps[(seen-2)%intervals])-keeps) / 1000
+	if fresh > .9*float64(keeps)/1000 {
+		return
+	}
+	if gaps == 3 && !t.timed {
+		t.timed = true
+		t.observe(w, 3, sum)
+		return
+	}
+	t.observe(w, 1, max(fresh, .005))
+}
+
+// keeps is how long the resolver keeps an answer, in ms.
+func (t *trace) keeps() int64 {
+	if least := int64(t.facts.leastGap()); least > t.facts.ttl+3000 {
+		return least
+	}
+	return t.facts.ttl
+}
+
+// gaps adds up, in seconds, what passed between the end of an answer and the next lookup. A resolver that asks before
+// the end counts whole seconds, or fetches ahead.
+func (t *trace) gaps(n int, keeps int64) (gaps int, sum float64, coarse bool) {
+	for _, g := range t.facts.gaps[:n] {
+		gap := float64(int64(g)-keeps) / 1000
+		switch {
+		case gap < -.02:
+			coarse = true
+		case gap < .9*float64(keeps)/1000:
+			gaps++
+			sum += max(gap, .005)
+		}
+	}
+	return gaps, sum, coarse
+}
+
+// observe takes in that n sessions came in so many seconds: the conjugate update of a gamma distribution.
+func (t *trace) observe(w *work, n, seconds float64) {
+	c := w.perLookup
+	if !w.counted {
+		c = 1
+	}
+	shape, rate := t.load*t.load/t.variance, t.load/t.variance
+	shape, rate = shape+Tun.Timing*n, rate+Tun.Timing*seconds/c
+	if mean := shape / rate; w.counted || mean > t.load {
+		t.load, t.variance = mean, mean/rate
+	}
+}
 
 // compare sets what was reported against what was predicted.
 func (w *work) compare(dt float64) {
-	w.othersVar = min(w.othersVar+Tun.QB*w.others*w.others*dt, w.load*w.load)
+	w.drift(dt)
 	for place, said := range w.said {
 		if said < 0 {
 			w.sens[place], w.resid[place], w.slow[place] = -1, 0, 0
 			continue
 		}
-		e := w.even[place]
-		w.fore[place] += w.others * e
+		w.fore[place] += w.back[place]
 		y := max(w.fore[place], said*.2)
 		noise := Tun.Kappa / max(dt, .1) * (.6*y + Tun.Rel*Tun.Rel*y*y)
-		w.sens[place] += e*e*w.othersVar + noise + 1e-9
+		w.sens[place] += w.backVar[place] + noise + 1e-9
 		w.resid[place] = said - w.fore[place]
+		if i := w.farm.forecast.at[place]; w.farm.State[i].Util > saturated {
+			// It serves less than it is asked for, and nobody knows how much.
+			w.resid[place] = max(w.resid[place], 0)
+		}
 		w.slow[place] += (1 - math.Exp(-dt/Tun.Slow)) * (w.resid[place] - w.slow[place])
+		gain := w.backVar[place] / w.sens[place]
+		w.back[place] = max(w.back[place]+gain*w.resid[place], 0)
+		w.backVar[place] *= 1 - gain
 	}
-	var b blame
-	for place := range w.said {
-		b.add(w, int32(place), w.even[place], w.othersVar)
+}
+
+// drift lets the load that no tracked resolver accounts for spread by capacity, as whoever steers it will have it.
+func (w *work) drift(dt float64) {
+	others := 0.0
+	for _, b := range w.back {
+		others += b
 	}
-	w.others, w.othersVar = b.settle(w.others, w.othersVar)
-	w.others = max(w.others, w.load*1e-3)
+	w.others = max(others, w.load*Tun.OthersMin)
+	stay := math.Exp(-dt / Tun.TauB)
+	for place, part := range w.even {
+		target := w.others * part
+		w.back[place] = target + (w.back[place]-target)*stay
+		w.backVar[place] = w.backVar[place]*stay*stay + Tun.QB*target*target*dt
+	}
 }
 
 // blame gathers what the residuals of several servers say of one load.
@@ -271,8 +367,17 @@ func (l *Learned) attribute(i int, dt float64) {
 	for j, place := range t.place[:t.n] {
 		b.add(w, place, t.part[j], t.variance)
 	}
-	t.load, t.variance = b.settle(t.load, t.variance)
 	p := w.prior()
+	t.byMetricVar = 1 / (1/max(t.byMetricVar, 1e-12) + b.precision)
+	t.byMetric += t.byMetricVar * (b.pull + b.precision*(t.load-t.byMetric))
+	t.byMetric = clamp(t.byMetric, Tun.Floor*p.mean, max(w.load, 1e-9))
+	t.byMetricVar = min(t.byMetricVar+Tun.Q*dt*t.byMetric*t.byMetric, Tun.CV2*max(t.byMetric*t.byMetric, p.mean*p.mean))
+	if doubt := t.byMetricVar / (t.byMetric * t.byMetric); t.rate > 0 && doubt < .15 {
+		weight := 1 / (doubt + .2)
+		w.weights += weight
+		w.ratios += weight * math.Log(t.byMetric/t.rate)
+	}
+	t.load, t.variance = b.settle(t.load, t.variance)
 	t.load = clamp(t.load, Tun.Floor*p.mean, max(w.load, 1e-9))
 	t.variance = min(t.variance+Tun.Q*dt*t.load*t.load, Tun.CV2*max(t.load*t.load, p.mean*p.mean))
 	l.slots[i].believe(belief{t.load, math.Sqrt(t.variance)})
@@ -306,6 +411,13 @@ func (w *work) close(now int64) {
 		if f.State[i].Gate == Open {
 			open++
 		}
+	}
+	if w.weights > Tun.CW {
+		seen := max(w.ratios/w.weights, -1)
+		if !w.counted {
+			w.counted, w.perLookup = true, math.Exp(seen)
+		}
+		w.perLookup *= math.Exp(clamp(seen-math.Log(w.perLookup), -1, 1) / 60)
 	}
 	f.forecast.model.Store(&model{
 		load: w.load, perServer: w.load / float64(max(open, 1)), prior: w.prior(),

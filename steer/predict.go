@@ -1,6 +1,5 @@
 package steer
 
-
 // Predict chooses the servers whose utilisation will be least once all that was answered has arrived: their last
 // reports, and the pending load of answers that reports do not show yet. Formulas: docs/steering.md.
 

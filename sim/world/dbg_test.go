@@ -40,7 +40,7 @@ func TestDbg(t *testing.T) {
 					if i < 12 || i == 100 || i == 400 {
 						fmt.Printf("  r%d home %d true %.1f est %.1f sigma %.2f whole %v obeys %v\n", i, r.home, r.load, m, sg, r.whole, r.obeys)
 					}
-					if ok {
+					if ok && r.home == 0 {
 						d := math.Log(m / r.load)
 						bias += r.load * d
 						sq += r.load * d * d

@@ -46,5 +46,6 @@ func (p *predicted) tick(t float64) {
 // forget restarts a replica.
 func (p *predicted) forget(replica int) {
 	p.learned[replica] = steer.NewLearned(4, p.rnd.Uint64())
+	p.learned[replica].SetReplicas(p.w.s.Replicas)
 	p.generations[replica].farm = nil
 }
