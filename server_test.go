@@ -20,6 +20,7 @@ import (
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
+	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"github.com/miekg/dns"
 )
 
@@ -203,4 +204,45 @@ func TestReload(t *testing.T) {
 		t.Fatalf("The embedded store still listens: %v", err)
 	}
 	l.Close()
+}
+
+// heard keeps the warnings that plugins log.
+type heard struct {
+	clog.Listener
+	mu       sync.Mutex
+	warnings []string
+}
+
+func (*heard) Name() string                  { return "heard" }
+func (*heard) Debug(string, ...any)          {}
+func (*heard) Debugf(string, string, ...any) {}
+func (*heard) Info(string, ...any)           {}
+func (*heard) Infof(string, string, ...any)  {}
+func (*heard) Error(string, ...any)          {}
+func (*heard) Errorf(string, string, ...any) {}
+func (h *heard) Warning(plugin string, v ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.warnings = append(h.warnings, plugin+fmt.Sprint(v...))
+}
+func (h *heard) Warningf(plugin, format string, v ...any) {
+	h.Warning(plugin, fmt.Sprintf(format, v...))
+}
+
+func TestWarnings(t *testing.T) {
+	h := new(heard)
+	if err := clog.RegisterListener(h); err != nil {
+		t.Fatal(err)
+	}
+	defer clog.DeregisterListener(h)
+	inst := serve(t, "example.org:0 {\nbind 127.0.0.1\nloadbalance\nfarm {\nembedded 127.0.0.1:"+storetest.FreePort(t)+"\n}\n}\n")
+	defer stop(t, inst)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := strings.Join(h.warnings, "\n")
+	for _, want := range []string{"plugin/farm: loadbalance", "embedded store"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("Got the warnings\n%s\nwant one of %q", all, want)
+		}
+	}
 }

@@ -114,10 +114,16 @@ func (z *zone) covers(f *steer.Farm, name string) bool {
 	if base != z.name && !isUnder(base, z.name) || name == z.name {
 		return false
 	}
-	for i := range z.ns {
-		if ns := z.ns[i].name; name == ns || isUnder(name, ns) && isUnder(ns, base) {
-			return false
-		}
+	below := childOf(base, name)
+	return z.server(below) == nil && !z.hasBelow(below)
+}
+
+// childOf returns the name one label below top on the way to a name that is below it.
+func childOf(top, name string) string {
+	off := len(name) - len(top)
+	if top == "." {
+		off = len(name)
 	}
-	return true
+	start := strings.LastIndexByte(name[:max(off-1, 0)], '.') + 1
+	return name[start:]
 }
