@@ -182,12 +182,7 @@ func fill(s, d *steer.Service) {
 	if s.Answers == 0 {
 		s.Answers = d.Answers
 	}
-	if s.TTL == 0 {
-		s.TTL = d.TTL
-	}
-	if s.MaxTTL == 0 {
-		s.MaxTTL = d.MaxTTL
-	}
+	fillTTL(s, d)
 	fillNumber(&s.Soft, d.Soft)
 	fillNumber(&s.Hard, d.Hard)
 	fillNumber(&s.SlowStart, d.SlowStart)
@@ -197,6 +192,17 @@ func fill(s, d *steer.Service) {
 	}
 	if len(s.ALPN) == 0 {
 		s.ALPN = d.ALPN
+	}
+}
+
+// fillTTL takes both from d or, where a shortest alone is said, no longest: then the two are one.
+func fillTTL(s, d *steer.Service) {
+	if s.TTL != 0 {
+		return
+	}
+	s.TTL = d.TTL
+	if s.MaxTTL == 0 {
+		s.MaxTTL = max(d.MaxTTL, d.TTL)
 	}
 }
 
