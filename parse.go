@@ -40,6 +40,7 @@ type config struct {
 type parser struct {
 	*caddy.Controller
 	conf  *config
+	zones zones          // of conf, once they are read
 	later []func() error // checks that wait for the rest of the block
 }
 
@@ -134,6 +135,7 @@ func (p *parser) readZones(args []string) error {
 	if len(p.conf.zones) == 0 {
 		return p.Err("farm needs a zone, of its own or of its server block")
 	}
+	p.zones = newZones(p.conf.zones)
 	return nil
 }
 

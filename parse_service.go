@@ -38,10 +38,10 @@ func readService(p *parser, args []string, conf *config) error {
 	if err := store.CheckServiceName(name); err != nil {
 		return p.Errf("service: %v", err)
 	}
-	if newZones(conf.zones).of(strings.TrimPrefix(name, "*.")) == nil {
+	if p.zones.of(strings.TrimPrefix(name, "*.")) == nil {
 		return p.Errf("service %s is in none of the zones of the block", name)
 	}
-	if slices.ContainsFunc(conf.services, func(s steer.Service) bool { return s.Name == name }) {
+	if _, ok := conf.servers[name]; ok {
 		return p.Errf("service %s is given more than once", name)
 	}
 	b := &serviceBlock{service: &steer.Service{Name: name}}
