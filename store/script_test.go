@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,23 +141,26 @@ func TestSweep(t *testing.T) {
 	r := storetest.Start(t)
 	longAgo := time.Now().Add(-2 * time.Hour).UnixMilli()
 	old := fmt.Sprintf(`{"lease":5,"at":%d}`, longAgo)
-	for _, id := range []string{"a", "b", "c"} {
+	for _, id := range []string{"a", "b", "c", "out"} {
 		script(r, "server", www, id, "set", `{"addresses":["192.0.2.1"],"by":"agent"}`)
 	}
+	script(r, "admin", www, "c", "drain", "agent")
+	script(r, "admin", www, "out", "maint")
 	script(r, "server", www, "op", "set", `{"addresses":["192.0.2.1"]}`)
-	for _, field := range []string{"b", "c", "op", "b@p", "gone"} {
+	for _, field := range []string{"b", "c", "op", "out", "b@p", "gone"} {
 		r.Do("HSET", tag("reps:"+www), field, old)
 	}
 	script(r, "report", www, "a", `{"lease":60}`)
-	if n := r.Do("HLEN", tag("srvs:"+www)); n != "4" {
+	if n := r.Do("HLEN", tag("srvs:"+www)); n != "5" {
 		t.Errorf("the first report after a pause has swept: %s servers left", n)
 	}
 	storetest.Eventually(t, "two agents' servers are swept", func() bool {
 		script(r, "report", www, "a", `{"lease":60}`)
-		return r.Do("HLEN", tag("srvs:"+www)) == "2" && r.Do("HLEN", tag("reps:"+www)) == "2"
+		return r.Do("HLEN", tag("srvs:"+www)) == "3" && r.Do("HLEN", tag("reps:"+www)) == "3"
 	})
-	if left := strings.Fields(r.Do("HKEYS", tag("srvs:"+www))); len(left) != 2 || left[0] == "b" || left[1] == "b" {
-		t.Errorf("left are %v, want a and op", left)
+	left := strings.Fields(r.Do("HKEYS", tag("srvs:"+www)))
+	if slices.Sort(left); !slices.Equal(left, []string{"a", "op", "out"}) {
+		t.Errorf("left are %v, want a, op and out", left)
 	}
 }
 

@@ -87,8 +87,9 @@ end
 if not ensure() then return refuse('too many services: at most 10000 a shard') end
 local stored = data:match('^(.*)}%s*$') .. ',"at":' .. now .. '}'
 
--- sweep removes what agents left behind an hour ago, at most two a call. Not in a report that comes after a pause: then
--- the clock may have jumped, or everybody may have been away.
+-- sweep removes what agents left behind an hour ago, at most two a call; not what an operator has spoken of, who would
+-- find the server back in service. Not in a report that comes after a pause: then the clock may have jumped, or everybody
+-- may have been away.
 local hour = 3600000
 local function sweep()
   for _, f in ipairs(redis.call('HRANDFIELD', KEYS[6], 2)) do
@@ -96,9 +97,11 @@ local function sweep()
     if report and not live(report, hour) then
       local record = redis.call('HGET', KEYS[4], of)
       local server = record and object(record)
+      local said = redis.call('HGET', KEYS[5], of)
+      local admin = said and object(said)
       if of ~= f or not record then
         change('del', 'report', f, '', {'HDEL', KEYS[6], f})
-      elseif server and server.by == 'agent' then
+      elseif server and server.by == 'agent' and (not admin or admin.by == 'agent') then
         change('del', 'server', f, '', {'HDEL', KEYS[4], f}, {'HDEL', KEYS[5], f}, {'HDEL', KEYS[6], f})
       end
     end
