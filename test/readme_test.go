@@ -95,6 +95,11 @@ func TestReadmeCommands(t *testing.T) {
 	if !strings.Contains(script, "farm") {
 		t.Fatal("Expected the README to have commands that are marked <!-- test -->")
 	}
+	// A reader types more slowly than the server makes itself known to the commands.
+	await(t, "farm status to show the example", func() bool {
+		out, _ := exec.Command(command(t, "farm"), "--redis", "redis://127.0.0.1:"+embedded, "status").CombinedOutput()
+		return strings.Contains(string(out), "web1")
+	})
 	// One shell runs them all; what they leave in the background ends with it.
 	shell := exec.Command("sh", "-eux")
 	shell.Stdin = strings.NewReader("trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + script)
