@@ -225,7 +225,7 @@ func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
 	for _, i := range p.Servers[:p.N] {
 		s := farm.Servers[i]
 		name, ok := hostOf(farm, s)
-		if !ok {
+		if !ok || q.qtype == dns.TypeHTTPS && !speaksHTTPS(&farm.Service, s) {
 			continue
 		}
 		rr := dns.SVCB{
@@ -242,6 +242,12 @@ func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
 		return q.nodata()
 	}
 	return q.answer(rrs)
+}
+
+// speaksHTTPS is whether anything says so: an HTTPS record sends browsers to https, whatever the server speaks (RFC 9460
+// section 9.5). The service's protocols do, and so does a port that is not that of plain HTTP.
+func speaksHTTPS(service *steer.Service, s *steer.Server) bool {
+	return len(service.ALPN) > 0 || s.Port != 0 && s.Port != 80
 }
 
 // parameters are in the order of their keys.

@@ -65,27 +65,14 @@ func (c *client) believe(s *dns.EDNS0_SUBNET, believed prefixes) {
 
 // scopeOf is how much of the subnet an answer hangs on: all that the query gave if another client would have been given
 // another answer, what tells regions apart if the farm is spread over regions, else nothing.
-func scopeOf(f *steer.Farm, regions *steer.Regions, c *client, personal bool) uint8 {
+func scopeOf(f *steer.Farm, c *client, personal bool) uint8 {
 	switch {
 	case !c.ours:
 		return 0
 	case personal:
 		return uint8(c.prefix.Bits())
-	case spread(f, regions):
+	case f.Regional():
 		return uint8(c.scope)
 	}
 	return 0
-}
-
-// spread is whether a farm has a server in a region that clients are told apart by.
-func spread(f *steer.Farm, regions *steer.Regions) bool {
-	if regions.Len() == 0 {
-		return false
-	}
-	for _, s := range f.Servers {
-		if s.Region != "" && regions.Number(s.Region) != 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -157,13 +157,8 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 		return f.alias(q, farm)
 	case dns.TypeSRV:
 		return f.srv(q, farm)
-	case dns.TypeSVCB:
+	case dns.TypeSVCB, dns.TypeHTTPS:
 		return f.svcb(q, farm)
-	case dns.TypeHTTPS:
-		// A record would send browsers to https, whatever the servers speak (RFC 9460 section 9.5).
-		if len(farm.Service.ALPN) > 0 {
-			return f.svcb(q, farm)
-		}
 	}
 	return q.nodata()
 }
@@ -200,6 +195,6 @@ func (f *Farm) note(q *query, farm *steer.Farm, p *steer.Pick) {
 		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
 	}
 	if p.N > 0 {
-		q.scope = scopeOf(farm, f.regions, &q.client, p.Personal)
+		q.scope = scopeOf(farm, &q.client, p.Personal)
 	}
 }

@@ -55,6 +55,11 @@ const everything = `farm example.org sub.example.org {
 	service deep.er.example.org {
 		server a 192.0.2.70
 	}
+	service tls.example.org {
+		answers 2
+		server plain 192.0.2.70 port 80
+		server secure 192.0.2.71 port 8443
+	}
 	service _http._tcp.typed.example.org {
 		policy weighted
 		server big 192.0.2.80 port 80 weight 4
@@ -91,6 +96,8 @@ func TestAnswers(t *testing.T) {
 		{"v4.example.org.", dns.TypeDS, 0, soa},
 		{"v4.example.org.", dns.TypeCNAME, 0, soa},
 		{"v4.example.org.", dns.TypeHTTPS, 0, soa},
+		// Nobody speaks https where plain HTTP is spoken; elsewhere a server may.
+		{"tls.example.org.", dns.TypeHTTPS, 0, "AN tls.example.org. 20 IN HTTPS 1 secure.tls.example.org. port=\"8443\" ipv4hint=\"192.0.2.71\"\n"},
 		{"v4.example.org.", 65280, 0, soa},
 		// Names that are not.
 		{"a.b.sub.example.org.", dns.TypeA, dns.RcodeNameError, subSOA},

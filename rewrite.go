@@ -1,7 +1,6 @@
 package farm
 
 import (
-	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strings"
@@ -72,7 +71,7 @@ func (f *Farm) steered(q *query, m *dns.Msg) *dns.Msg {
 		kept[i] = at[kept[i]]
 	}
 	out := reduced(m, at, kept, q.ttl(ttlOf(farm)))
-	q.scoped(out, scopeOf(farm, f.regions, &q.client, farm.Service.Policy == steer.Sticky))
+	q.scoped(out, scopeOf(farm, &q.client, farm.Service.Policy == steer.Sticky))
 	return out
 }
 
@@ -111,22 +110,13 @@ func (f *Farm) among(q *query, farm *steer.Farm, addrs []netip.Addr, order []int
 	if q.qtype == dns.TypeAAAA {
 		kind = steer.KindAAAA
 	}
-	sq := steer.Query{Client: q.client.prefix, Region: q.client.region, Family: familyOf(q.qtype)}
-	if farm.Service.Policy == steer.Sticky {
-		sq.Chance = hashClient(q.client.prefix)
-	} else {
-		sq.Chance = f.memory.learned.Chance(farm, q.client.prefix, kind, q.now)
+	sq := steer.Query{
+		Client: q.client.prefix,
+		Region: q.client.region,
+		Family: familyOf(q.qtype),
+		Chance: f.memory.learned.Chance(farm, q.client.prefix, kind, q.now),
 	}
 	return steer.Among(farm, &sq, addrs, order)
-}
-
-// hashClient gives a client the same turn always, in every replica.
-func hashClient(p netip.Prefix) uint64 {
-	h := fnv.New64a()
-	b := p.Addr().As16()
-	h.Write(b[:])
-	h.Write([]byte{byte(p.Bits())})
-	return h.Sum64()
 }
 
 // scoped says in the answer to a query with a subnet what it holds for: no more than what the next plugin said of its.

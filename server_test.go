@@ -90,7 +90,7 @@ func TestCorefileExample(t *testing.T) {
 	example := strings.NewReplacer(
 		":1053", ":0",
 		"127.0.0.1:6399", "127.0.0.1:"+storetest.FreePort(t),
-		"/tmp/farm-example.state", filepath.Join(t.TempDir(), "state"),
+		"state example.state", "state "+filepath.Join(t.TempDir(), "state"),
 	).Replace(string(text))
 	inst := serve(t, example)
 	defer stop(t, inst)

@@ -37,10 +37,7 @@ func Decide(f *Farm, q *Query) Pick { return DecideWith(f, nil, q) }
 
 // DecideWith is Decide with what was learned of resolvers.
 func DecideWith(f *Farm, l *Learned, q *Query) Pick {
-	v := f.views[0]
-	if q.Region < len(f.views) {
-		v = f.views[q.Region]
-	}
+	v := f.view(q.Region)
 	p := Pick{Rung: v.rung, TTL: f.ttl(v.rung), Chance: q.Chance}
 	switch {
 	case v.rung == Fallback:

@@ -462,43 +462,6 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestAmong(t *testing.T) {
-	addr := func(i int) netip.Addr { return server(i).Addresses[0] }
-	f := Build(Input{Service: Service{Name: "a.", Policy: Weighted}, Indexed: true, Now: 1_000_000, Members: []Member{
-		quiet(server(1)), quiet(server(2)), down(quiet(server(3)))}})
-	for _, tc := range []struct {
-		name  string
-		addrs []netip.Addr
-		n     int
-		want  map[int]float64
-	}{
-		{"no addresses", nil, 0, nil},
-		{"strangers alone stay as they are", []netip.Addr{addr(8), addr(9)}, 0, nil},
-		{"nothing but a dead one stays as it is", []netip.Addr{addr(3)}, 0, nil},
-		{"the dead one goes", []netip.Addr{addr(1), addr(2), addr(3)}, 2, map[int]float64{0: .5, 1: .5}},
-		{"a stranger counts as a mean one", []netip.Addr{addr(9), addr(1), addr(3)}, 2, map[int]float64{0: .5, 1: .5}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			order := make([]int, len(tc.addrs))
-			first := make(map[int]float64)
-			for i := range 1000 {
-				n := Among(f, &Query{Chance: uint64(i)}, tc.addrs, order)
-				if n != tc.n {
-					t.Fatalf("Expected %d addresses, got %d", tc.n, n)
-				}
-				if n > 0 {
-					first[order[0]] += 0.001
-				}
-			}
-			for at, want := range tc.want {
-				if math.Abs(first[at]-want) > 0.01 {
-					t.Errorf("Expected address %d first in %.2f, got %.2f", at, want, first[at])
-				}
-			}
-		})
-	}
-}
-
 func TestDecideAllocatesNothing(t *testing.T) {
 	f := manyServers(Headroom, 1000)
 	l := NewLearned(10, 1)

@@ -26,11 +26,7 @@ func Explain(f *Farm, r *Regions, q *Query) Explanation {
 	for i, s := range f.Servers {
 		e.Candidates[i] = Candidate{Server: s, State: f.State[i], Tier: -1}
 	}
-	v := f.views[0]
-	if q.Region < len(f.views) {
-		v = f.views[q.Region]
-	}
-	v.explain(e.Candidates)
+	f.view(q.Region).explain(e.Candidates)
 	for i := range e.Pick.N {
 		e.Candidates[e.Pick.Servers[i]].Rank = i + 1
 	}

@@ -58,6 +58,14 @@ type tier struct {
 	alias   []alias   // under Predict, to draw servers by capacity
 }
 
+// view returns the farm as a region's clients see it.
+func (f *Farm) view(region int) *view {
+	if region < len(f.views) {
+		return f.views[region]
+	}
+	return f.views[0]
+}
+
 func (f *Farm) buildViews(r *Regions) {
 	f.views = make([]*view, r.Len()+1)
 	anywhere := f.buildView("")
