@@ -56,5 +56,3 @@ func (c *coredns) awaitAnswer() {
 		return err == nil
 	})
 }
-
-func (c *coredns) pid() int { return c.cmd.Process.Pid }

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"crypto"
 	"fmt"
 	"os"
 	"os/exec"
@@ -104,7 +103,7 @@ func signingKey(t *testing.T, zone string) (key, anchor string) {
 	anchor = filepath.Join(dir, "anchor")
 	for name, text := range map[string]string{
 		key + ".key":     k.String() + "\n",
-		key + ".private": k.PrivateKeyString(private.(crypto.PrivateKey)),
+		key + ".private": k.PrivateKeyString(private),
 		anchor:           fmt.Sprintf("trust-anchors {\n    %q static-key %d 3 %d %q;\n};\n", zone, k.Flags, k.Algorithm, k.PublicKey),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
