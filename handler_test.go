@@ -57,6 +57,7 @@ const everything = `farm example.org sub.example.org {
 	}
 	service tls.example.org {
 		answers 2
+		policy roundrobin
 		server plain 192.0.2.70 port 80
 		server secure 192.0.2.71 port 8443
 	}

@@ -128,6 +128,15 @@ func TestLimitsShedInProportion(t *testing.T) {
 	expectShares(t, shares(f, Query{Family: V4}, 10_000), map[string]float64{"s1": 1. / 3, "s2": 2. / 3}, 0.002)
 }
 
+func TestDegradedGetsHalf(t *testing.T) {
+	ill := reporting(server(1), 0.5)
+	ill.Report.Health = Degraded
+	for _, policy := range []Policy{Headroom, Weighted, RoundRobin, Sticky} {
+		f := build(policy, ill, reporting(server(2), 0.5))
+		expectShares(t, shares(f, Query{Family: V4}, 10_000), map[string]float64{"s1": 1. / 3, "s2": 2. / 3}, 0.02)
+	}
+}
+
 func TestTiersSpillOverInProportion(t *testing.T) {
 	backup := func(s *Server) { s.Priority = 1 }
 	last := func(s *Server) { s.Priority = 2 }

@@ -44,6 +44,7 @@ type State struct {
 	Family   Family  // the families it has addresses in
 	RPS      float64 // requests a second; negative when unknown
 	Util     float64 // utilisation; an estimate from the known ones when unknown
+	Degraded bool    // whether it said so: it gets half its share
 	Known    bool    // whether Util was reported
 	Capacity float64 // requests a second, measured, or declared, or the mean; relative when none is known
 	Ramp     float64 // 0 to 1: slow start and drain
@@ -288,6 +289,7 @@ func (f *Farm) gate(members []Member, now int64) {
 			s.Admit = admit(s.Util, soft, hard)
 		}
 		s.Ramp = f.ramp(m, now)
+		s.Degraded = m.Report.Health == Degraded
 		s.Gate = gateOf(m, s, now)
 		f.note(m, s, now)
 		if s.Gate == Open {
@@ -385,6 +387,9 @@ func (f *Farm) weigh() {
 	for i, s := range f.Servers {
 		st := &f.State[i]
 		st.Weight = f.base(s, st) * st.Ramp * st.Admit
+		if st.Degraded {
+			st.Weight *= degradedShare
+		}
 	}
 }
 

@@ -51,6 +51,9 @@ func (f *Farm) nearest(t *tier, key uint64, family Family, p *Pick, bounded bool
 		st := &f.State[s]
 		h := mix(key ^ f.hashes[s])
 		w := st.Capacity * max(st.Ramp, minRamp)
+		if st.Degraded {
+			w *= degradedShare
+		}
 		// -ln(h) >= 1-h spares most logarithms.
 		if st.Family&family == 0 || 1-unit(h) >= bestScore*w || p.has(s) {
 			continue
