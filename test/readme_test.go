@@ -82,8 +82,8 @@ func TestReadmeCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	embedded := fmt.Sprint(freePort(t))
-	c := startCoreDNS(t, strings.NewReplacer("1053", "PORT", "6399", embedded, "/tmp/farm-example.state",
-		filepath.Join(t.TempDir(), "state")).Replace(string(example)))
+	c := startCoreDNS(t, strings.NewReplacer("1053", "PORT", "6399", embedded, "state example.state",
+		"state "+filepath.Join(t.TempDir(), "state")).Replace(string(example)))
 	_, port, _ := strings.Cut(c.addr, ":")
 	here := strings.NewReplacer("go run ./cmd/coredns", command(t, "coredns"), "go run ./cmd/farm", command(t, "farm"), "1053", port)
 	script := ""
