@@ -97,6 +97,11 @@ rewritten.example:PORT {
             server web2 192.0.2.72
             ttl 10
         }
+        service first.rewritten.example {
+            server web1 192.0.2.73
+            server web2 192.0.2.74 priority 1
+            policy first
+        }
     }
     file ZONES/rewritten.example.zone
 }
@@ -219,6 +224,7 @@ var transcripts = []struct {
 	{"fallthrough-service", "www.example.net A", "NOERROR|www.example.net. 20 IN A 192.0.2.61"},
 	{"rewrite", "www.rewritten.example A", "NOERROR|ANSWER: 1|www.rewritten.example. 10 IN A 192.0.2.71"},
 	{"rewrite-chain", "shop.rewritten.example A", "NOERROR|ANSWER: 2|shop.rewritten.example. 10 IN CNAME www.rewritten.example.|www.rewritten.example. 10 IN A 192.0.2.71"},
+	{"rewrite-first", "first.rewritten.example A", "NOERROR|ANSWER: 1|first.rewritten.example. 20 IN A 192.0.2.73"},
 	{"rewrite-untouched", "mail.rewritten.example A", "NOERROR|mail.rewritten.example. 3600 IN A 198.51.100.25"},
 	{"rewrite-mx", "rewritten.example MX", "NOERROR|IN MX 10 mail.rewritten.example."},
 	{"rewrite-nxdomain", "nothing.rewritten.example A", "NXDOMAIN|AUTHORITY: 1"},
