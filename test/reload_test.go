@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/coredns-farm/farm/store/storetest"
+
+	"github.com/miekg/dns"
 )
 
 const reloadCorefile = `
@@ -42,6 +44,11 @@ func TestReload(t *testing.T) {
 	c, pprof := startReloading(t, redis.URL, "")
 	awaitGiven(t, c.addr, "www.example.org", "192.0.2.1", "192.0.2.2")
 
+	// Until the copy is whole, answers are stale.
+	c.says(": connected")
+	await(t, "the first answer that is not stale", func() bool {
+		return len(extendedErrors(ask(t, c.addr, "www.example.org", dns.TypeA))) == 0
+	})
 	asked := startProber(t, c.addr, "www.example.org")
 	asked.fresh(sample)
 	// The first reload is not like the others: two generations stand beside each other from then on, for a while.
@@ -85,7 +92,7 @@ func TestReloadOfAnEditedCorefile(t *testing.T) {
 	edited := reloadText(redis.URL, pprof, "reload 2s 1s", "17")
 	c.write(t, strings.Replace(edited, "server web1 192.0.2.1", "server web1 192.0.2.1\n            server web3 192.0.2.3", 1))
 	awaitGiven(t, c.addr, "www.example.org", "192.0.2.1", "192.0.2.2", "192.0.2.3")
-	if ttl := ask(t, c.addr, "www.example.org", 1).Answer[0].Header().Ttl; ttl != 17 {
+	if ttl := ask(t, c.addr, "www.example.org", dns.TypeA).Answer[0].Header().Ttl; ttl != 17 {
 		t.Errorf("Expected the edited TTL 17, got %d", ttl)
 	}
 	// A file that is wrong leaves what runs running.
