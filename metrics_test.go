@@ -198,6 +198,37 @@ func TestPicksAreBounded(t *testing.T) {
 	}
 }
 
+// With more servers than are counted, picks wait for nobody; and once somebody has looked, an edited server counts again.
+func TestPicksBeyondTheBoundTakeNoLock(t *testing.T) {
+	var p picks
+	farm := &steer.Farm{Service: steer.Service{Name: "a."}}
+	for i := range 2*maxPicks + 1 {
+		farm.Servers = append(farm.Servers, &steer.Server{ID: fmt.Sprintf("s%d", i)})
+	}
+	pick := steer.Pick{N: 1}
+	for i := range farm.Servers {
+		pick.Servers[0] = int32(i)
+		if i == 2*maxPicks {
+			p.mu.Lock() // a pick that waited for it would never end
+		}
+		p.add(farm, &pick)
+	}
+	p.mu.Unlock()
+	p.collect([]*steer.Snapshot{steer.NewSnapshot([]*steer.Farm{steer.Build(inputOf("a.", "s0"))}, nil)}, func(pickName, uint64) {})
+	edited := &steer.Farm{Service: farm.Service, Servers: []*steer.Server{{ID: "s0", Weight: 2}}}
+	pick.Servers[0] = 0
+	p.add(edited, &pick)
+	if n := p.byName[pickName{"a.", "s0"}].Load(); n != 2 {
+		t.Errorf("The edited server was picked %d times, want 2", n)
+	}
+}
+
+func inputOf(service, server string) steer.Input {
+	in := steer.Input{Service: steer.Service{Name: service}}
+	in.Members = []steer.Member{{Server: &steer.Server{ID: server}, Report: steer.NoReport}}
+	return in
+}
+
 // A block whose store cannot start says why, and where.
 func TestStartFails(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

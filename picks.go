@@ -12,6 +12,8 @@ import (
 type picks struct {
 	byRecord sync.Map // *steer.Server -> *atomic.Uint64; what byName would say
 
+	full atomic.Bool // there is no room for another record: what is not found in byRecord is not counted
+
 	mu        sync.Mutex
 	byName    map[pickName]*atomic.Uint64
 	records   int // in byRecord
@@ -27,6 +29,9 @@ func (c *picks) add(f *steer.Farm, p *steer.Pick) {
 	for _, i := range p.Servers[:p.N] {
 		s := f.Servers[i]
 		n, ok := c.byRecord.Load(s)
+		if !ok && c.full.Load() {
+			continue
+		}
 		if !ok {
 			n = c.counter(s, pickName{f.Service.Name, s.ID})
 		}
@@ -50,17 +55,17 @@ func (c *picks) counter(s *steer.Server, name pickName) *atomic.Uint64 {
 		n = new(atomic.Uint64)
 		c.byName[name] = n
 	}
-	if c.records++; c.records > 2*maxPicks {
-		c.forgetRecords()
-	}
 	c.byRecord.Store(s, n)
+	c.records++
+	c.full.Store(c.records >= 2*maxPicks)
 	return n
 }
 
-// forgetRecords lets go of the records of servers that were edited or are gone.
+// forgetRecords lets go of the records of servers that were edited or are gone. Those that stand are found by name again.
 func (c *picks) forgetRecords() {
 	c.byRecord.Clear()
 	c.records = 0
+	c.full.Store(false)
 }
 
 // collect calls each with every count, and forgets the servers that are in none of the snapshots: names that come and
@@ -68,13 +73,17 @@ func (c *picks) forgetRecords() {
 func (c *picks) collect(snaps []*steer.Snapshot, each func(pickName, uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	old := c.full.Load()
 	for name, n := range c.byName {
 		if !isIn(snaps, name) {
 			delete(c.byName, name)
-			c.forgetRecords()
+			old = true
 			continue
 		}
 		each(name, n.Load())
+	}
+	if old {
+		c.forgetRecords()
 	}
 }
 
