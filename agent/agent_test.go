@@ -239,6 +239,33 @@ func TestTheNewerAgentHasTheServer(t *testing.T) {
 	wantError(t, newer.end(), "")
 }
 
+// An agent that could not report at first takes over from the run before it, whose lease still stands.
+func TestARestartInAnOutageTakesOver(t *testing.T) {
+	db := storetest.Start(t)
+	before, err := store.Dial([]string{db.URL}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	if _, err := before.Report(soon(t), store.Report{
+		Service: testService, ID: "web-1", Reporter: "p1", Lease: 3600, Agent: "before", Seq: 1,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	db.Do("CONFIG", "SET", "min-replicas-to-write", "1") // refuses every write
+	interval := 20 * time.Millisecond
+	p := start(t, db, Config{
+		Redis: []string{db.URL}, Reporter: "p1", Interval: interval, Lease: time.Minute,
+		Servers: []Probed{{Server: "web-1", Services: []string{testService},
+			Probe: []Probe{{TCP: &TCPProbe{Address: listen(t, hold)}, Timeout: interval}}}},
+	})
+	p.log.await(t, "cannot report")
+	db.Do("CONFIG", "SET", "min-replicas-to-write", "0")
+	p.awaitReport("web-1@p1", "a report of this run", func(rep *store.Report) bool { return rep.Agent != "before" })
+	p.stop()
+	wantError(t, p.end(), "")
+}
+
 func TestDrainsOfAgentsAndOperators(t *testing.T) {
 	db := storetest.Start(t)
 	op, err := store.Dial([]string{db.URL}, "")

@@ -161,6 +161,7 @@ func (a *agent) send(ctx context.Context, s *subject, p *place, sample *Sample) 
 	if err != nil {
 		return reply, err
 	}
+	p.begun = reply.Outcome != store.Unknown
 	if reply.Outcome != store.Claimed {
 		p.claims = 0
 		return reply, nil

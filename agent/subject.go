@@ -22,6 +22,7 @@ type place struct {
 	service    string
 	record     steer.Server
 	seq        uint64
+	begun      bool // whether the database has answered a report of this run
 	registered bool
 	drained    bool // whether our drain stands
 	claims     int  // reports in a row that were refused because another agent speaks
@@ -149,9 +150,12 @@ func (s *subject) verdicts() []Sample {
 	return out
 }
 
-// report makes the report of the subject's next word at a place.
+// report makes the report of the subject's next word at a place. The first one takes the server over from an earlier run,
+// so that it stays the first until it has arrived.
 func (s *subject) report(p *place, sample *Sample) store.Report {
-	p.seq++
+	if p.seq == 0 || p.begun {
+		p.seq++
+	}
 	r := reportRecord(sample)
 	r.Service, r.ID, r.Reporter, r.Seq = p.service, s.id, s.reporter, p.seq
 	return r
