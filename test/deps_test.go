@@ -9,7 +9,7 @@ import (
 const module = "github.com/coredns-farm/farm"
 
 // pure is all of the standard library that the decision may use: nothing that could read a clock, a file or a network.
-var pure = []string{"cmp", "errors", "hash/maphash", "math", "math/bits", "math/rand/v2", "net/netip", "slices", "strings", "sync/atomic"}
+var pure = []string{"cmp", "encoding/binary", "errors", "hash/maphash", "math", "math/bits", "math/rand/v2", "net/netip", "slices", "strings", "sync/atomic"}
 
 // TestImports holds the direction of dependencies: who may import whom, and why not.
 func TestImports(t *testing.T) {
