@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,6 +230,28 @@ func same(a, b *steer.Snapshot) bool {
 		}
 	}
 	return true
+}
+
+// A replica that could not write its node record does so once it can: the Redis that it follows may become a master.
+func TestNodeRecordAfterARefusal(t *testing.T) {
+	t.Parallel() // it waits for the second node record
+	r := storetest.Start(t)
+	r.Do("REPLICAOF", "127.0.0.1", "1")
+	var refused atomic.Int32
+	s, err := store.Open(store.Config{URLs: []string{r.URL}, Logger: store.Logger{Infof: func(f string, _ ...any) {
+		if strings.Contains(f, "cannot write") {
+			refused.Add(1)
+		}
+	}}})
+	must(t, err)
+	defer s.Close()
+	storetest.Eventually(t, "the refusal is told", func() bool { return refused.Load() == 1 })
+	r.Do("REPLICAOF", "NO", "ONE")
+	c := dial(t, r.URL)
+	storetest.Eventually(t, "the node record is there", func() bool {
+		nodes, err := c.Nodes(context.Background())
+		return err == nil && len(nodes) == 1
+	})
 }
 
 func TestReadWithoutRedis(t *testing.T) {

@@ -56,17 +56,18 @@ func nodeName() string {
 	return fmt.Sprintf("%.100s-%d", notInNames.ReplaceAllString(host, "-"), os.Getpid())
 }
 
-// nodeLoop writes the node record now and then, until it turns out that it may not.
+// nodeLoop writes the node record now and then. A refusal may end: a user is given the right, a replica becomes a master.
 func (s *Store) nodeLoop(ctx context.Context) {
 	name := nodeName()
+	told := false
 	for wait := time.Second; pause(ctx, wait); wait = nodeEvery {
 		err := s.writeNode(ctx, name)
-		if err == nil || !redis.HasErrorPrefix(err, "NOPERM") && !redis.HasErrorPrefix(err, "READONLY") {
-			continue
+		refused := redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "READONLY")
+		if refused && !told {
+			s.cfg.Logger.info("store %s: cannot write %s: farm status does not show this replica: %s",
+				s.client, nodeKey(s.cfg.Prefix, name), clip(err.Error()))
 		}
-		s.cfg.Logger.info("store %s: this user may not write %s: farm status will not show this replica",
-			s.client, nodeKey(s.cfg.Prefix, name))
-		return
+		told = refused || told && err != nil
 	}
 }
 
