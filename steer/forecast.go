@@ -141,9 +141,12 @@ func (l *Learned) share(i, k int) float64 {
 // live says whether the resolver is still giving out the answer at now (ms). If it should have asked again and did not,
 // another replica answered it.
 func (x *facts) live(now int64) bool {
-	keeps := max(x.ttl, int64(x.leastGap()))
+	keeps := x.keeps()
 	return now-x.asked < keeps+keeps/10+3000
 }
+
+// keeps is for how long the resolver gives out an answer, in ms: the TTL, or as long as it never asked again before.
+func (x *facts) keeps() int64 { return max(x.ttl, int64(x.leastGap())) }
 
 // leastGap is the least of the last intervals between lookups, in ms; 0 if none is known.
 func (x *facts) leastGap() uint32 {

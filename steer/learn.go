@@ -14,8 +14,8 @@ const (
 
 // Tunables under study.
 var (
-	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread, Slow, Keep, OV, Least, OthersMin, TauB, RP, Live, CW float64 }{
-		CV2: 10, Q: 0.0007, QB: 0.003, Rel: 0.05, Kappa: 20, Timing: .5, Floor: .05, Doubt: 1, Unknown: .8, Visible: 12, Stay: .05, Spread: 4, Slow: 30, Keep: .6, OV: .1, Least: 100, OthersMin: .02, TauB: 60, RP: 0, Live: 1, CW: 15}
+	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread, Slow, Keep, OV, Least, OthersMin, TauB, Live, PriorX, ShareA, AdoptX, CW, Draws, LeastA float64 }{
+		CV2: 10, Q: 0.0007, QB: 0.003, Rel: 0.05, Kappa: 20, Timing: .5, Floor: .05, Doubt: 2, Unknown: .8, Visible: 12, Stay: .05, Spread: 4, Slow: 30, Keep: .85, OV: .1, Least: 100, OthersMin: .02, TauB: 60, Live: 1, PriorX: 3, ShareA: 1, AdoptX: 1.2, CW: 15, Draws: 8, LeastA: 4}
 )
 
 // trace is what Tick remembers of the resolver in a slot.
@@ -50,7 +50,6 @@ type work struct {
 	slow          []float64 // residuals, smoothed; they outlive the tick
 	added         []int64
 
-	replicas  float64
 	others    float64 // the load that none of the tracked resolvers accounts for
 	othersVar float64
 	tracked   int
@@ -98,7 +97,7 @@ func (l *Learned) open(f *Farm, dt float64) {
 		w = &work{perLookup: 1}
 		l.works[f.hash] = w
 	}
-	w.farm, w.tick, w.replicas = f, l.ticks, l.replicas
+	w.farm, w.tick = f, l.ticks
 	n := len(f.forecast.ids)
 	for _, s := range []*[]float64{&w.even, &w.said, &w.fore, &w.sens, &w.resid, &w.pend} {
 		*s = append((*s)[:0], make([]float64, n)...)
@@ -116,7 +115,7 @@ func (l *Learned) open(f *Farm, dt float64) {
 		w.added[place] = f.forecast.pend[place].added.Load()
 	}
 	if !w.started && w.load > 0 {
-		w.started, w.others = true, w.load*(1-1/(2*l.replicas))
+		w.started, w.others = true, w.load/2
 		for place, part := range w.even {
 			w.back[place] = w.others * part
 			w.backVar[place] = Tun.OV * w.back[place] * w.back[place]
@@ -153,7 +152,7 @@ func (w *work) weigh() {
 
 // prior is what is believed of a resolver that nothing is known of.
 func (w *work) prior() belief {
-	mean := max(w.load, 1e-6) / math.Pow(w.replicas, Tun.RP) / max(float64(w.tracked), Tun.Least)
+	mean := Tun.PriorX * max(w.load, 1e-6) / max(float64(w.tracked), Tun.Least)
 	return belief{mean, mean * math.Sqrt(Tun.CV2)}
 }
 
@@ -170,6 +169,7 @@ func (l *Learned) expose(i int, now int64, dt float64) {
 		return
 	}
 	if t.key != key {
+		// It is new, or somebody else has the slot now.
 		p := w.prior()
 		*t = trace{key: key, load: p.mean, variance: p.sigma * p.sigma, byMetric: p.mean, byMetricVar: p.sigma * p.sigma, facts: t.facts}
 		if b, ok := s.believed(); ok {
@@ -177,11 +177,14 @@ func (l *Learned) expose(i int, now int64, dt float64) {
 		}
 	}
 	t.work = w
-	if t.live = t.facts.live(now); t.live || Tun.Live == 0 {
+	if t.live = t.facts.live(now); t.live {
 		w.trackedBy++
 	}
 	t.move(l, dt)
 	t.time(w)
+	if v, ok := DebugTrue[t.key]; ok {
+		t.load, t.variance = v, v*v*.01
+	}
 	for j, place := range t.place[:t.n] {
 		w.fore[place] += t.part[j] * t.load
 		w.sens[place] += t.part[j] * t.part[j] * t.variance

@@ -25,12 +25,11 @@ type Learned struct {
 	pairs []atomic.Uint64 // tag 12 bits | kinds 4 | time 16, in steps of pairStep | turn 32
 	seed  uint64
 
-	slots    []slot // the resolvers of all services
-	replicas float64
-	first    float64 // the part of the clients that take the first address of an answer
+	slots []slot  // the resolvers of all services
+	first float64 // the part of the clients that take the first address of an answer
 
 	// Of Tick alone.
-	traces []trace // one a slot
+	traces []trace // one a slot, in its place
 	works  map[uint64]*work
 	ticked int64
 	ticks  int64
@@ -45,7 +44,7 @@ const (
 // whose place it takes; keep it secret.
 func NewLearned(bits int, seed uint64) *Learned {
 	return &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed,
-		slots: make([]slot, 1<<13), traces: make([]trace, 1<<13), works: make(map[uint64]*work), first: .3, replicas: 1}
+		slots: make([]slot, 1<<13), traces: make([]trace, 1<<13), works: make(map[uint64]*work), first: .3}
 }
 
 // Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the
@@ -63,6 +62,3 @@ func (l *Learned) Chance(f *Farm, client netip.Prefix, kind Kind, now int64) uin
 	place.Store(tag<<52 | uint64(kind)<<48 | at<<32 | turn)
 	return turn
 }
-
-// SetReplicas says how many name servers answer for the services, all together. It is for the goroutine that calls Tick.
-func (l *Learned) SetReplicas(n int) { l.replicas = float64(max(n, 1)) }

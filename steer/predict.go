@@ -54,7 +54,7 @@ func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 	}
 	var s sight
 	f.look(l, m, q, &s)
-	if s.seen && s.facts.turn == q.Chance && s.facts.n > 0 && q.Now-s.facts.asked < pairStep*pairSteps {
+	if s.seen && s.facts.turn == q.Chance && !s.facts.elsewhere && q.Now-s.facts.asked < pairStep*pairSteps {
 		f.again(&s, q, p)
 		return
 	}
@@ -71,9 +71,11 @@ func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 // look finds out what is known of who asks.
 func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
 	b := m.prior
-	if slot := l.find(l.key(f, q.Client)); slot != nil {
-		s.seen = slot.read(l.key(f, q.Client), &s.facts)
-		if known, ok := slot.believed(); ok && s.seen {
+	key := l.key(f, hashPrefix(q.Client))
+	if i := l.find(key); i >= 0 {
+		slot := &l.slots[i]
+		s.seen = slot.read(key, &s.facts) && s.facts.n > 0
+		if known, ok := slot.believed(); ok {
 			b = known
 		}
 	}
@@ -94,7 +96,7 @@ func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
 		most = f.Service.Answers
 	case s.doubts:
 	default:
-		most = min(most, max(int(Tun.Spread*s.size/m.perServer)+1, leastAnswer))
+		most = min(most, max(int(Tun.Spread*s.size/m.perServer)+1, int(Tun.LeastA)))
 	}
 	return min(most, MaxAnswers, len(t.servers))
 }
@@ -113,7 +115,7 @@ func (f *Farm) foretell(v *view, t *tier, l *Learned, q *Query, s *sight, k int,
 				best, least = c, x
 			}
 		}
-		for range draws {
+		for range int(Tun.Draws) {
 			chance += 0x9E3779B97F4A7C15
 			c := t.servers[t.draw(mix(chance))]
 			if p.has(c) {
@@ -198,18 +200,20 @@ func (l *Learned) Note(f *Farm, q *Query, p *Pick) {
 	if l == nil || f.forecast == nil || p.N == 0 {
 		return
 	}
-	key := l.key(f, q.Client)
-	slot := l.find(key)
-	if slot == nil {
-		if slot = l.claim(key, q.Now); slot == nil {
+	who := hashPrefix(q.Client)
+	key := l.key(f, who)
+	i := l.find(key)
+	if i < 0 {
+		if i = l.claim(key, who, q.Now); i < 0 {
 			return
 		}
-	} else if !slot.lock() {
+	} else if !l.slots[i].lock() {
 		return
 	}
+	slot := &l.slots[i]
 	var x facts
 	slot.load(&x)
-	if x.seen > 0 && x.turn == q.Chance && x.n > 0 {
+	if x.n > 0 && x.turn == q.Chance && !x.elsewhere {
 		x.families |= q.Family
 	} else {
 		l.turnTo(f, slot, q, p, &x)
@@ -226,16 +230,19 @@ func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
 	} else if m := f.forecast.model.Load(); m != nil {
 		load = m.prior.mean
 	}
-	if x.seen > 0 && x.live(q.Now) {
+	if x.n > 0 && x.live(q.Now) {
 		f.expect(l, x, -load)
 	}
-	if x.seen > 0 {
+	// When another replica answered last, the time of that is hearsay.
+	if x.seen == 0 {
+		x.seen = 1
+	} else if !x.elsewhere {
 		x.gaps[(x.seen-1)%intervals] = uint32(clamp(float64(q.Now-x.asked), 0, 1<<31))
+		if x.seen++; x.seen > 200 {
+			x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
+		}
 	}
-	if x.seen++; x.seen > 200 {
-		x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
-	}
-	x.service, x.asked, x.turn = f.hash, q.Now, q.Chance
+	x.service, x.elsewhere, x.asked, x.turn = f.hash, false, q.Now, q.Chance
 	x.families, x.ttl = q.Family, int64(p.TTL)*1000
 	if p.draws == 0 {
 		p.drawn, p.draws = p.Servers, int8(p.N)

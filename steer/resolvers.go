@@ -2,7 +2,6 @@ package steer
 
 import (
 	"math"
-	"net/netip"
 	"sync/atomic"
 )
 
@@ -26,43 +25,45 @@ type slot struct {
 	service atomic.Uint64                 // hash of its name
 	asked   atomic.Int64                  // ms; the last lookup
 	turn    atomic.Uint64                 // the chance of the last answer
-	meta    atomic.Uint64                 // answers 8 | families 8 | intervals seen 8 | TTL 24
+	meta    atomic.Uint64                 // answers 4 | elsewhere 4 | families 8 | lookups seen 8 | TTL in ms 40
 	answer  [MaxAnswers / 2]atomic.Uint64 // places, two a word
 	gaps    [intervals / 2]atomic.Uint64  // ms between lookups, two a word, a ring
 
-	belief atomic.Uint64 // ln of the load, and its standard deviation, as float32; 0 is nothing
-	_      [2]uint64     // two cache lines
+	belief atomic.Uint64 // the load and its standard deviation, as float32; 0 is nothing
+	who    atomic.Uint64 // hash of the resolver, the same in every replica
+	_      uint64        // two cache lines
 }
 
 // facts are what queries saw of a resolver of a service.
 type facts struct {
-	service  uint64
-	asked    int64
-	turn     uint64
-	n        int
-	families Family // in which the last answer was given
-	seen     int    // lookups, up to 255
-	ttl      int64  // ms; of the last answer
-	places   [MaxAnswers]int32
-	gaps     [intervals]uint32
+	service   uint64
+	asked     int64
+	turn      uint64
+	n         int
+	families  Family // in which the last answer was given
+	seen      int    // lookups, up to 200 or so
+	elsewhere bool   // whether another replica gave the last answer
+	ttl       int64  // ms; of the last answer
+	places    [MaxAnswers]int32
+	gaps      [intervals]uint32
 }
 
 // belief is what Tick makes of it: the natural logarithm of the load behind the resolver, and its uncertainty.
 type belief struct{ mean, sigma float64 }
 
-func (l *Learned) key(f *Farm, client netip.Prefix) uint64 {
-	return mix(hashPrefix(client)^f.hash^l.seed) | 1
+func (l *Learned) key(f *Farm, who uint64) uint64 {
+	return mix(who^f.hash^l.seed) | 1
 }
 
-// find returns the slot of a key, or nil.
-func (l *Learned) find(key uint64) *slot {
+// find returns the slot of a key, or -1.
+func (l *Learned) find(key uint64) int {
 	first := l.bucketOf(key)
-	for i := range l.slots[first : first+bucket] {
-		if s := &l.slots[first+i]; s.key.Load() == key {
-			return s
+	for i := first; i < first+bucket; i++ {
+		if l.slots[i].key.Load() == key {
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
 func (l *Learned) bucketOf(key uint64) int {
@@ -87,7 +88,7 @@ func (s *slot) read(key uint64, f *facts) bool {
 func (s *slot) load(f *facts) {
 	meta := s.meta.Load()
 	f.service, f.asked, f.turn = s.service.Load(), s.asked.Load(), s.turn.Load()
-	f.n, f.families, f.seen, f.ttl = int(meta&0xff), Family(meta>>8), int(meta>>16&0xff), int64(meta>>24)
+	f.n, f.elsewhere, f.families, f.seen, f.ttl = int(meta&0xf), meta&0x10 != 0, Family(meta>>8), int(meta>>16&0xff), int64(meta>>24)
 	for i := 0; i < f.n && i < MaxAnswers; i += 2 {
 		w := s.answer[i/2].Load()
 		f.places[i], f.places[i+1] = int32(uint32(w)), int32(uint32(w>>32))
@@ -111,7 +112,11 @@ func (s *slot) store(f *facts) {
 	s.service.Store(f.service)
 	s.asked.Store(f.asked)
 	s.turn.Store(f.turn)
-	s.meta.Store(uint64(f.n) | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24)
+	elsewhere := uint64(0)
+	if f.elsewhere {
+		elsewhere = 0x10
+	}
+	s.meta.Store(uint64(f.n) | elsewhere | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24)
 	for i := 0; i < f.n; i += 2 {
 		s.answer[i/2].Store(uint64(uint32(f.places[i])) | uint64(uint32(f.places[i+1]))<<32)
 	}
@@ -122,26 +127,28 @@ func (s *slot) store(f *facts) {
 
 // claim gives a new key a slot: an empty one of its bucket, else the one that has been idle for longest, if it may be
 // given away. What is well known may stay idle for longer, so that a flood of strangers displaces strangers.
-func (l *Learned) claim(key uint64, now int64) *slot {
+func (l *Learned) claim(key, who uint64, now int64) int {
 	first := l.bucketOf(key)
-	var victim *slot
+	victim := -1
 	longest := int64(0)
-	for i := range l.slots[first : first+bucket] {
-		s := &l.slots[first+i]
+	for i := first; i < first+bucket; i++ {
+		s := &l.slots[i]
 		if s.key.Load() == 0 {
-			victim = s
+			victim = i
 			break
 		}
 		if over := now - s.asked.Load() - s.mayIdle(); over > longest {
-			victim, longest = s, over
+			victim, longest = i, over
 		}
 	}
-	if victim == nil || !victim.lock() {
-		return nil
+	if victim < 0 || !l.slots[victim].lock() {
+		return -1
 	}
-	victim.key.Store(key)
-	victim.belief.Store(0)
-	victim.meta.Store(0)
+	s := &l.slots[victim]
+	s.key.Store(key)
+	s.who.Store(who)
+	s.belief.Store(0)
+	s.meta.Store(0)
 	return victim
 }
 

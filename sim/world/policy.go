@@ -62,6 +62,7 @@ func entries() []entry {
 		{"sticky", "rendezvous, bounded load", ofCore(steer.Sticky, 1)},
 		{"headroom", "headroom", ofCore(steer.Headroom, 0)},
 		{"predict", "predict", newPredicted(false)},
+		{"predict+shared", "predict, loads shared", newPredicted(true)},
 	}
 }
 

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"os"
 	"math/rand/v2"
 
 	"github.com/coredns-farm/farm/steer"
@@ -33,6 +34,12 @@ func (p *predicted) answer(replica int, r *resolver, t float64) (answer, uint32)
 	f := p.w.db.farm(p.service, g, t)
 	q := steer.Query{Client: r.prefix, Family: steer.V4, Chance: f.Turn(), Now: ms(t)}
 	pick := steer.DecideWith(f, p.learned[replica], &q)
+	if os.Getenv("TRUE") != "" {
+		if steer.DebugTrue == nil {
+			steer.DebugTrue = map[uint64]float64{}
+		}
+		steer.DebugTrue[p.learned[replica].DebugKey(f, r.prefix)] = r.load
+	}
 	p.learned[replica].Note(f, &q, &pick)
 	return ofPick(f, &pick), pick.TTL
 }
@@ -46,6 +53,29 @@ func (p *predicted) tick(t float64) {
 // forget restarts a replica.
 func (p *predicted) forget(replica int) {
 	p.learned[replica] = steer.NewLearned(4, p.rnd.Uint64())
-	p.learned[replica].SetReplicas(p.w.s.Replicas)
 	p.generations[replica].farm = nil
 }
+
+// share hands what each replica knows best to the others, as the services database does.
+func (p *predicted) share(t float64) {
+	if !p.shared {
+		return
+	}
+	exports := make([][]byte, len(p.learned))
+	for i, l := range p.learned {
+		exports[i] = l.Export(p.w.db.farm(p.service, &p.generations[i], t), exported, nil, ms(t))
+	}
+	for i, l := range p.learned {
+		for j, e := range exports {
+			if i == j {
+				continue
+			}
+			if err := l.Merge(p.w.db.farm(p.service, &p.generations[i], t), e, ms(t)); err != nil {
+				panic(err) // it is what Export wrote
+			}
+		}
+	}
+}
+
+// exported is how many resolvers each replica shares.
+const exported = 256
