@@ -4,14 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"reflect"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/coredns-farm/farm/sim/world"
-	"github.com/coredns-farm/farm/steer"
 )
 
 func main() {
@@ -20,13 +17,6 @@ func main() {
 	seeds := flag.Int("seeds", 1, "")
 	file := flag.String("file", "", "")
 	flag.Parse()
-	if v := os.Getenv("STEER"); v != "" {
-		for _, kv := range strings.Split(v, ",") {
-			k, x, _ := strings.Cut(kv, "=")
-			f, _ := strconv.ParseFloat(x, 64)
-			reflect.ValueOf(&steer.Tun).Elem().FieldByName(k).SetFloat(f)
-		}
-	}
 	all, err := world.BuiltIn()
 	if err != nil {
 		panic(err)

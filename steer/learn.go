@@ -4,18 +4,34 @@ import "math"
 
 // Tick's part of the table: what only the goroutine that calls it reads and writes.
 
-// How loads are learned.
+// How loads are learned. What each is worth is measured by sim/; none of them is delicate.
 const (
 	exposures = 16    // servers that a resolver's clients may still be on
-	visible   = 12.0  // seconds; the time constant by which an answer shows in reports
+	visible   = 12.0  // seconds; the time constant by which an answer shows in reports: sessions and their smoothing
 	saturated = 0.97  // utilisation from which a server cannot say what it is asked for
 	faint     = 0.002 // exposure that is forgotten
-)
 
-// Tunables under study.
-var (
-	Tun = struct{ CV2, Q, QB, Rel, Kappa, Timing, Floor, Doubt, Unknown, Jump, Visible, Stay, Spread, Slow, Keep, OV, Least, OthersMin, TauB, Live, PriorX, ShareA, AdoptX, CW, Draws, LeastA float64 }{
-		CV2: 10, Q: 0.0007, QB: 0.003, Rel: 0.05, Kappa: 20, Timing: .5, Floor: .05, Doubt: 2, Unknown: .8, Visible: 12, Stay: .05, Spread: 4, Slow: 30, Keep: .85, OV: .1, Least: 100, OthersMin: .02, TauB: 60, Live: 1, PriorX: 3, ShareA: 1, AdoptX: 1.2, CW: 15, Draws: 8, LeastA: 4}
+	fewest       = 100 // resolvers that there are taken to be at least
+	priorFactor  = 3   // times the mean load: what a stranger is taken for, for the loads are very unequal ...
+	priorSpread  = 10  // ... and the variance of that, relative to its square
+	leastLoad    = .05 // of what a stranger is taken for: the least that a load is believed to be
+	wander       = 7e-4
+	othersPart   = .02  // of the whole load, that nobody accounts for: the least that is left open
+	othersSpread = .1   // relative variance of that at the start
+	othersWander = 3e-3 // and its growth a second
+	othersMix    = 60.0 // seconds in which that load spreads by capacity
+
+	sessionNoise = .6   // variance of a report over the report: sessions come in bunches of requests
+	relNoise     = .05  // and what is wrong with the prediction as such, relative to it
+	noiseMemory  = 20.0 // seconds for which errors of successive reports go together
+
+	keepError = .85  // of what a report shows beyond the prediction, the part that is believed to last at once ...
+	slowError = 30.0 // ... and the seconds in which all of it is
+
+	timing       = .5  // what the time of one lookup weighs: resolvers are not quite the Poisson processes they seem
+	finest       = .02 // seconds: a resolver that asks so much too early does not count fractions of seconds
+	countWeights = 15  // evidence from which requests a session are believed to be known
+	countMemory  = 60  // seconds
 )
 
 // trace is what Tick remembers of the resolver in a slot.
@@ -118,7 +134,7 @@ func (l *Learned) open(f *Farm, dt float64) {
 		w.started, w.others = true, w.load/2
 		for place, part := range w.even {
 			w.back[place] = w.others * part
-			w.backVar[place] = Tun.OV * w.back[place] * w.back[place]
+			w.backVar[place] = othersSpread * w.back[place] * w.back[place]
 		}
 	}
 }
@@ -152,8 +168,8 @@ func (w *work) weigh() {
 
 // prior is what is believed of a resolver that nothing is known of.
 func (w *work) prior() belief {
-	mean := Tun.PriorX * max(w.load, 1e-6) / max(float64(w.tracked), Tun.Least)
-	return belief{mean, mean * math.Sqrt(Tun.CV2)}
+	mean := priorFactor * max(w.load, 1e-6) / max(float64(w.tracked), fewest)
+	return belief{mean, mean * math.Sqrt(priorSpread)}
 }
 
 // expose works out on which servers the clients of the resolver in slot i are by now, and adds them up.
@@ -182,9 +198,6 @@ func (l *Learned) expose(i int, now int64, dt float64) {
 	}
 	t.move(l, dt)
 	t.time(w)
-	if v, ok := DebugTrue[t.key]; ok {
-		t.load, t.variance = v, v*v*.01
-	}
 	for j, place := range t.place[:t.n] {
 		w.fore[place] += t.part[j] * t.load
 		w.sens[place] += t.part[j] * t.part[j] * t.variance
@@ -193,7 +206,7 @@ func (l *Learned) expose(i int, now int64, dt float64) {
 
 // move lets clients drift from the servers of earlier answers to those of the last one.
 func (t *trace) move(l *Learned, dt float64) {
-	keep := math.Exp(-dt / Tun.Visible)
+	keep := math.Exp(-dt / visible)
 	n := 0
 	for j := range t.n {
 		if t.part[j] *= keep; t.part[j] > faint && t.work.has(t.place[j]) {
@@ -237,7 +250,7 @@ func (t *trace) on(place int32, part float64) {
 // time until somebody behind the resolver comes, if the resolver's clock is finer than that.
 func (t *trace) time(w *work) {
 	seen := t.facts.seen
-	if seen == t.seen || Tun.Timing == 0 {
+	if seen == t.seen {
 		return
 	}
 	first := t.seen == 0
@@ -279,7 +292,7 @@ func (t *trace) gaps(n int, keeps int64) (gaps int, sum float64, coarse bool) {
 	for _, g := range t.facts.gaps[:n] {
 		gap := float64(int64(g)-keeps) / 1000
 		switch {
-		case gap < -.02:
+		case gap < -finest:
 			coarse = true
 		case gap < .9*float64(keeps)/1000:
 			gaps++
@@ -296,7 +309,7 @@ func (t *trace) observe(w *work, n, seconds float64) {
 		c = 1
 	}
 	shape, rate := t.load*t.load/t.variance, t.load/t.variance
-	shape, rate = shape+Tun.Timing*n, rate+Tun.Timing*seconds/c
+	shape, rate = shape+timing*n, rate+timing*seconds/c
 	if mean := shape / rate; w.counted || mean > t.load {
 		t.load, t.variance = mean, mean/rate
 	}
@@ -312,14 +325,14 @@ func (w *work) compare(dt float64) {
 		}
 		w.fore[place] += w.back[place]
 		y := max(w.fore[place], said*.2)
-		noise := Tun.Kappa / max(dt, .1) * (.6*y + Tun.Rel*Tun.Rel*y*y)
+		noise := noiseMemory / max(dt, .1) * (sessionNoise*y + relNoise*relNoise*y*y)
 		w.sens[place] += w.backVar[place] + noise + 1e-9
 		w.resid[place] = said - w.fore[place]
 		if i := w.farm.forecast.at[place]; w.farm.State[i].Util > saturated {
 			// It serves less than it is asked for, and nobody knows how much.
 			w.resid[place] = max(w.resid[place], 0)
 		}
-		w.slow[place] += (1 - math.Exp(-dt/Tun.Slow)) * (w.resid[place] - w.slow[place])
+		w.slow[place] += (1 - math.Exp(-dt/slowError)) * (w.resid[place] - w.slow[place])
 		gain := w.backVar[place] / w.sens[place]
 		w.back[place] = max(w.back[place]+gain*w.resid[place], 0)
 		w.backVar[place] *= 1 - gain
@@ -332,12 +345,12 @@ func (w *work) drift(dt float64) {
 	for _, b := range w.back {
 		others += b
 	}
-	w.others = max(others, w.load*Tun.OthersMin)
-	stay := math.Exp(-dt / Tun.TauB)
+	w.others = max(others, w.load*othersPart)
+	stay := math.Exp(-dt / othersMix)
 	for place, part := range w.even {
 		target := w.others * part
 		w.back[place] = target + (w.back[place]-target)*stay
-		w.backVar[place] = w.backVar[place]*stay*stay + Tun.QB*target*target*dt
+		w.backVar[place] = w.backVar[place]*stay*stay + othersWander*target*target*dt
 	}
 }
 
@@ -373,16 +386,16 @@ func (l *Learned) attribute(i int, dt float64) {
 	p := w.prior()
 	t.byMetricVar = 1 / (1/max(t.byMetricVar, 1e-12) + b.precision)
 	t.byMetric += t.byMetricVar * (b.pull + b.precision*(t.load-t.byMetric))
-	t.byMetric = clamp(t.byMetric, Tun.Floor*p.mean, max(w.load, 1e-9))
-	t.byMetricVar = min(t.byMetricVar+Tun.Q*dt*t.byMetric*t.byMetric, Tun.CV2*max(t.byMetric*t.byMetric, p.mean*p.mean))
+	t.byMetric = clamp(t.byMetric, leastLoad*p.mean, max(w.load, 1e-9))
+	t.byMetricVar = min(t.byMetricVar+wander*dt*t.byMetric*t.byMetric, priorSpread*max(t.byMetric*t.byMetric, p.mean*p.mean))
 	if doubt := t.byMetricVar / (t.byMetric * t.byMetric); t.rate > 0 && doubt < .15 {
 		weight := 1 / (doubt + .2)
 		w.weights += weight
 		w.ratios += weight * math.Log(t.byMetric/t.rate)
 	}
 	t.load, t.variance = b.settle(t.load, t.variance)
-	t.load = clamp(t.load, Tun.Floor*p.mean, max(w.load, 1e-9))
-	t.variance = min(t.variance+Tun.Q*dt*t.load*t.load, Tun.CV2*max(t.load*t.load, p.mean*p.mean))
+	t.load = clamp(t.load, leastLoad*p.mean, max(w.load, 1e-9))
+	t.variance = min(t.variance+wander*dt*t.load*t.load, priorSpread*max(t.load*t.load, p.mean*p.mean))
 	l.slots[i].believe(belief{t.load, math.Sqrt(t.variance)})
 	for j, place := range t.place[:t.n] {
 		w.pend[place] -= t.part[j] * t.load
@@ -407,7 +420,7 @@ func (w *work) close(now int64) {
 		}
 		p := &f.forecast.pend[place]
 		s := &f.State[i]
-		passing := (1 - Tun.Keep) * (w.resid[place] - w.slow[place])
+		passing := (1 - keepError) * (w.resid[place] - w.slow[place])
 		x := max(s.Util+(w.pend[place]-passing)/s.Capacity, 0)
 		p.settled.Store(int64(min(x, maxPend) * pendUnit))
 		p.added.Add(-w.added[place])
@@ -415,12 +428,12 @@ func (w *work) close(now int64) {
 			open++
 		}
 	}
-	if w.weights > Tun.CW {
+	if w.weights > countWeights {
 		seen := max(w.ratios/w.weights, -1)
 		if !w.counted {
 			w.counted, w.perLookup = true, math.Exp(seen)
 		}
-		w.perLookup *= math.Exp(clamp(seen-math.Log(w.perLookup), -1, 1) / 60)
+		w.perLookup *= math.Exp(clamp(seen-math.Log(w.perLookup), -1, 1) / countMemory)
 	}
 	f.forecast.model.Store(&model{
 		load: w.load, perServer: w.load / float64(max(open, 1)), prior: w.prior(),

@@ -4,15 +4,16 @@ package steer
 // reports, and the pending load of answers that reports do not show yet. Formulas: docs/steering.md.
 
 const (
-	draws       = 8    // candidates for each address, drawn by capacity
-	stay        = 0.05 // of the mean utilisation: what keeping a resolver where it is is worth
-	leastAnswer = 3    // addresses: the least that an answer carries if servers allow
-	doubt       = 1.0  // standard deviations by which an uncertain load is taken to be larger
-	unknown     = 0.8  // uncertainty of ln load above which a resolver gets as many addresses as there can be ...
-	leastUnseen = .005 // ... and counts as this part of the whole load at least
+	draws       = 8      // candidates for each address, drawn by capacity
+	stay        = 0.05   // of the mean utilisation: what keeping a resolver where it is is worth
+	leastAnswer = 4      // addresses: the least that an answer carries if servers allow
+	spread      = 4      // addresses for each mean server's load behind the resolver
+	doubt       = 2      // standard deviations by which an uncertain load is taken to be larger
+	unknown     = 0.8    // relative standard deviation of a load above which as many addresses are given as there can be
+	stalled     = 10_000 // ms since the last Tick from which what it worked out is not gone by
 )
 
-// How a pick came about.
+// Method is how a pick came about.
 type Method uint8
 
 // The methods. Under predict they are the steps down: without knowledge of the resolver, or of the load, headroom is
@@ -43,9 +44,9 @@ type sight struct {
 func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 	m := f.forecast.model.Load()
 	switch {
-	case f.MeanUtil == 0 || !f.reports:
+	case !f.reports:
 		p.By = ByCapacity
-	case l == nil || m == nil || m.load <= 0:
+	case l == nil || m == nil || m.load <= 0 || q.Now-m.at > stalled:
 		p.By = ByHeadroom
 	}
 	if p.By != AsPolicy {
@@ -54,8 +55,8 @@ func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 	}
 	var s sight
 	f.look(l, m, q, &s)
-	if s.seen && s.facts.turn == q.Chance && !s.facts.elsewhere && q.Now-s.facts.asked < pairStep*pairSteps {
-		f.again(&s, q, p)
+	if s.seen && s.facts.turn == q.Chance && q.Now-s.facts.asked < pairStep*pairSteps {
+		f.again(v, &s, q, p)
 		return
 	}
 	p.By, p.Personal = ByPredict, true
@@ -81,8 +82,8 @@ func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
 	}
 	s.live = s.seen && s.facts.live(q.Now)
 	s.load = b.mean
-	s.size = b.mean + Tun.Doubt*b.sigma
-	s.doubts = b.sigma > Tun.Unknown*b.mean
+	s.size = b.mean + doubt*b.sigma
+	s.doubts = b.sigma > unknown*b.mean
 }
 
 // wants is how many addresses the answer carries: the more load is behind the resolver, the more servers share it, up to
@@ -96,7 +97,7 @@ func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
 		most = f.Service.Answers
 	case s.doubts:
 	default:
-		most = min(most, max(int(Tun.Spread*s.size/m.perServer)+1, int(Tun.LeastA)))
+		most = min(most, max(int(spread*s.size/m.perServer)+1, leastAnswer))
 	}
 	return min(most, MaxAnswers, len(t.servers))
 }
@@ -115,7 +116,7 @@ func (f *Farm) foretell(v *view, t *tier, l *Learned, q *Query, s *sight, k int,
 				best, least = c, x
 			}
 		}
-		for range int(Tun.Draws) {
+		for range draws {
 			chance += 0x9E3779B97F4A7C15
 			c := t.servers[t.draw(mix(chance))]
 			if p.has(c) {
@@ -158,7 +159,7 @@ func (f *Farm) score(l *Learned, s *sight, c int32, part float64) float64 {
 			if old != place {
 				continue
 			}
-			x -= Tun.Stay * f.MeanUtil
+			x -= stay * f.MeanUtil
 			if s.live {
 				x -= l.share(i, s.facts.n) * s.load / st.Capacity
 			}
@@ -169,7 +170,7 @@ func (f *Farm) score(l *Learned, s *sight, c int32, part float64) float64 {
 }
 
 // again repeats the servers of the other question of a lookup.
-func (f *Farm) again(s *sight, q *Query, p *Pick) {
+func (f *Farm) again(v *view, s *sight, q *Query, p *Pick) {
 	p.By, p.Personal = Again, true
 	for _, place := range s.facts.places[:s.facts.n] {
 		if c := f.forecast.server(place); c >= 0 {
@@ -177,7 +178,7 @@ func (f *Farm) again(s *sight, q *Query, p *Pick) {
 		}
 	}
 	p.drawn, p.draws = p.Servers, int8(p.N)
-	f.keepFamily(f.views[0], q, p)
+	f.keepFamily(v, q, p)
 }
 
 // keepFamily leaves out the servers that lack the family asked for; if none is left, drawing goes on.
@@ -213,7 +214,7 @@ func (l *Learned) Note(f *Farm, q *Query, p *Pick) {
 	slot := &l.slots[i]
 	var x facts
 	slot.load(&x)
-	if x.n > 0 && x.turn == q.Chance && !x.elsewhere {
+	if x.n > 0 && x.turn == q.Chance {
 		x.families |= q.Family
 	} else {
 		l.turnTo(f, slot, q, p, &x)
@@ -233,16 +234,13 @@ func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
 	if x.n > 0 && x.live(q.Now) {
 		f.expect(l, x, -load)
 	}
-	// When another replica answered last, the time of that is hearsay.
-	if x.seen == 0 {
-		x.seen = 1
-	} else if !x.elsewhere {
-		x.gaps[(x.seen-1)%intervals] = uint32(clamp(float64(q.Now-x.asked), 0, 1<<31))
-		if x.seen++; x.seen > 200 {
-			x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
-		}
+	if x.seen++; x.seen > 1 {
+		x.gaps[(x.seen-2)%intervals] = uint32(clamp(float64(q.Now-x.asked), 0, 1<<31))
 	}
-	x.service, x.elsewhere, x.asked, x.turn = f.hash, false, q.Now, q.Chance
+	if x.seen > 200 {
+		x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
+	}
+	x.service, x.asked, x.turn = f.hash, q.Now, q.Chance
 	x.families, x.ttl = q.Family, int64(p.TTL)*1000
 	if p.draws == 0 {
 		p.drawn, p.draws = p.Servers, int8(p.N)

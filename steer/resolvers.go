@@ -10,11 +10,13 @@ import (
 // writing the same slot leaves its own facts out.
 
 const (
-	bucket     = 8 // slots in which a key may stand
-	intervals  = 6 // of the last ones between queries, those that are remembered
-	idleNew    = 2 * 60_000
-	idleKnown  = 20 * 60_000
-	idleUnseen = 10_000
+	bucket    = 8 // slots in which a key may stand
+	intervals = 6 // of the last ones between queries, those that are remembered
+
+	// How long, in ms, a slot may be idle before another resolver gets it.
+	idleKnown = 20 * 60_000 // whose load is known
+	idleNew   = 2 * 60_000  // whose load is being learned
+	idleFresh = 10_000      // that asked since the last Tick for the first time
 )
 
 // slot is one place of the table. Its words are atomic, and those of the facts are guarded by seq: odd while they are
@@ -25,7 +27,7 @@ type slot struct {
 	service atomic.Uint64                 // hash of its name
 	asked   atomic.Int64                  // ms; the last lookup
 	turn    atomic.Uint64                 // the chance of the last answer
-	meta    atomic.Uint64                 // answers 4 | elsewhere 4 | families 8 | lookups seen 8 | TTL in ms 40
+	meta    atomic.Uint64                 // answers 8 | families 8 | lookups seen 8 | TTL in ms 40
 	answer  [MaxAnswers / 2]atomic.Uint64 // places, two a word
 	gaps    [intervals / 2]atomic.Uint64  // ms between lookups, two a word, a ring
 
@@ -36,20 +38,22 @@ type slot struct {
 
 // facts are what queries saw of a resolver of a service.
 type facts struct {
-	service   uint64
-	asked     int64
-	turn      uint64
-	n         int
-	families  Family // in which the last answer was given
-	seen      int    // lookups, up to 200 or so
-	elsewhere bool   // whether another replica gave the last answer
-	ttl       int64  // ms; of the last answer
-	places    [MaxAnswers]int32
-	gaps      [intervals]uint32
+	service  uint64
+	asked    int64
+	turn     uint64
+	n        int
+	families Family // in which the last answer was given
+	seen     int    // lookups, up to 200 or so
+	ttl      int64  // ms; of the last answer
+	places   [MaxAnswers]int32
+	gaps     [intervals]uint32
 }
 
-// belief is what Tick makes of it: the natural logarithm of the load behind the resolver, and its uncertainty.
+// belief is what Tick makes of it: the load behind the resolver (requests a second), and its standard deviation.
 type belief struct{ mean, sigma float64 }
+
+// doubt is the variance of a load, relative to the load.
+func (b belief) doubt() float64 { return (b.sigma / b.mean) * (b.sigma / b.mean) }
 
 func (l *Learned) key(f *Farm, who uint64) uint64 {
 	return mix(who^f.hash^l.seed) | 1
@@ -88,7 +92,7 @@ func (s *slot) read(key uint64, f *facts) bool {
 func (s *slot) load(f *facts) {
 	meta := s.meta.Load()
 	f.service, f.asked, f.turn = s.service.Load(), s.asked.Load(), s.turn.Load()
-	f.n, f.elsewhere, f.families, f.seen, f.ttl = int(meta&0xf), meta&0x10 != 0, Family(meta>>8), int(meta>>16&0xff), int64(meta>>24)
+	f.n, f.families, f.seen, f.ttl = int(meta&0xff), Family(meta>>8), int(meta>>16&0xff), int64(meta>>24)
 	for i := 0; i < f.n && i < MaxAnswers; i += 2 {
 		w := s.answer[i/2].Load()
 		f.places[i], f.places[i+1] = int32(uint32(w)), int32(uint32(w>>32))
@@ -112,11 +116,7 @@ func (s *slot) store(f *facts) {
 	s.service.Store(f.service)
 	s.asked.Store(f.asked)
 	s.turn.Store(f.turn)
-	elsewhere := uint64(0)
-	if f.elsewhere {
-		elsewhere = 0x10
-	}
-	s.meta.Store(uint64(f.n) | elsewhere | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24)
+	s.meta.Store(uint64(f.n) | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24)
 	for i := 0; i < f.n; i += 2 {
 		s.answer[i/2].Store(uint64(uint32(f.places[i])) | uint64(uint32(f.places[i+1]))<<32)
 	}
@@ -155,12 +155,12 @@ func (l *Learned) claim(key, who uint64, now int64) int {
 func (s *slot) mayIdle() int64 {
 	b, ok := s.believed()
 	switch {
-	case ok && b.sigma < 1:
+	case ok && b.sigma < b.mean:
 		return idleKnown
 	case ok:
 		return idleNew
 	}
-	return idleUnseen
+	return idleFresh
 }
 
 func (s *slot) believed() (belief, bool) {

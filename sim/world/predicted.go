@@ -1,7 +1,6 @@
 package world
 
 import (
-	"os"
 	"math/rand/v2"
 
 	"github.com/coredns-farm/farm/steer"
@@ -34,12 +33,6 @@ func (p *predicted) answer(replica int, r *resolver, t float64) (answer, uint32)
 	f := p.w.db.farm(p.service, g, t)
 	q := steer.Query{Client: r.prefix, Family: steer.V4, Chance: f.Turn(), Now: ms(t)}
 	pick := steer.DecideWith(f, p.learned[replica], &q)
-	if os.Getenv("TRUE") != "" {
-		if steer.DebugTrue == nil {
-			steer.DebugTrue = map[uint64]float64{}
-		}
-		steer.DebugTrue[p.learned[replica].DebugKey(f, r.prefix)] = r.load
-	}
 	p.learned[replica].Note(f, &q, &pick)
 	return ofPick(f, &pick), pick.TTL
 }
@@ -63,7 +56,7 @@ func (p *predicted) share(t float64) {
 	}
 	exports := make([][]byte, len(p.learned))
 	for i, l := range p.learned {
-		exports[i] = l.Export(p.w.db.farm(p.service, &p.generations[i], t), exported, nil, ms(t))
+		exports[i] = l.Export(p.w.db.farm(p.service, &p.generations[i], t), exported, nil)
 	}
 	for i, l := range p.learned {
 		for j, e := range exports {
