@@ -18,7 +18,8 @@ const (
 	readTime   = 60 * time.Second // for one complete read
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = time.Second
-	readCount  = 1000 // entries of one stream in one read
+	calmAfter  = 10 * time.Second // without a gap
+	readCount  = 1000             // entries of one stream in one read
 )
 
 // reader follows the streams of some shards with one blocking read: all shards, or one on Cluster, where a read cannot
@@ -37,7 +38,9 @@ type tail struct {
 	synced  bool      // else it is to be read anew at due
 	due     time.Time // of the next complete read
 	retries int
-	seen    uint64 // revision that the database had at the last look
+	gaps    int       // one soon after the other
+	gapAt   time.Time // the last of them
+	seen    uint64    // revision that the database had at the last look
 }
 
 func newReaders(s *Store, t *Target) ([]*reader, error) {
@@ -206,14 +209,17 @@ func (r *reader) follow(t *tail, messages []redis.XMessage) {
 	}
 }
 
-// again has a shard read anew at once.
+// again has a shard read anew: at once, but not again and again for a stream that somebody fills with garbage.
 func (r *reader) again(t *tail, why error) {
-	t.synced = false
-	t.due = time.Now()
-	if t.retries > 0 {
-		t.due = t.due.Add(backoff(t.retries))
+	now := time.Now()
+	if now.Sub(t.gapAt) > calmAfter {
+		t.gaps = 0
 	}
-	t.retries++
+	t.synced, t.due, t.gapAt = false, now, now
+	if t.gaps > 0 {
+		t.due = now.Add(backoff(t.gaps))
+	}
+	t.gaps++
 	r.store.gap(t.shard, why)
 }
 

@@ -204,6 +204,7 @@ func (s *Store) warm() {
 	if path == "" {
 		return
 	}
+	sweepTemps(path)
 	lines, err := readState(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -220,6 +221,25 @@ func (s *Store) warm() {
 		s.cfg.Logger.info("state file %s: %d records", path, len(lines)-Shards)
 	}
 }
+
+// oldTemp is the age from which a half-written file belongs to nobody who still writes it.
+const oldTemp = time.Hour
+
+// sweepTemps removes what processes that were killed while they wrote left behind.
+func sweepTemps(path string) {
+	dir := filepath.Dir(path)
+	left, _ := os.ReadDir(dir)
+	for _, e := range left {
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() && strings.HasPrefix(e.Name(), filepath.Base(path)+tempSuffix) &&
+			time.Since(info.ModTime()) > oldTemp {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// tempSuffix goes between the name of the state file and what makes the name of its temporary file unique.
+const tempSuffix = ".tmp"
 
 func readState(path string) ([]stateLine, error) {
 	f, err := os.Open(path)
@@ -308,7 +328,7 @@ func (s *Store) hasRead() bool {
 
 // writeFile replaces a file so that, whatever happens, there is the old one or the new one.
 func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+tempSuffix+"*")
 	if err != nil {
 		return err
 	}

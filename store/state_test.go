@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // saved returns the state file of a world.
@@ -95,6 +97,25 @@ func TestDamagedStateIsKeptAside(t *testing.T) {
 	}
 	if kept, err := os.ReadFile(path + ".damaged"); err != nil || string(kept) != "half a fi" {
 		t.Errorf("kept %q, %v", kept, err)
+	}
+}
+
+// What a process left that was killed while it wrote is removed; what somebody may still be writing is not.
+func TestTemporaryFilesAreSwept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	for name, age := range map[string]time.Duration{path + ".tmp1": 2 * oldTemp, path + ".tmp2": 0, path + "2": 2 * oldTemp} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &Store{cfg: Config{StateFile: path}, replica: newReplica()}
+	s.warm()
+	left, _ := filepath.Glob(path + "*")
+	if want := []string{path + ".tmp2", path + "2"}; !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
 	}
 }
 
