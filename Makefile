@@ -1,4 +1,4 @@
-# make test     installs what is missing, checks the code and runs every test with the race detector
+# make test     installs what is missing, checks the code, tries make stock, then runs every test with the race detector
 # make lint     go vet, gofmt, staticcheck, govulncheck
 # make fuzz     runs each fuzzer for FUZZTIME
 # make stock    builds farm into a stock CoreDNS and asks it a question
@@ -10,7 +10,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: test setup lint fuzz stock build
 
-test: setup lint
+test: setup lint stock
 	go test -race -timeout 20m ./...
 
 setup:
