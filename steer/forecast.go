@@ -33,16 +33,12 @@ func (p *pending) add(utilisation float64) {
 	p.added.Add(int64(clamp(utilisation, -maxPend, maxPend) * pendUnit))
 }
 
-// model is what Tick knows of a service as a whole. Decide reads it; it is never changed once it is published.
+// model is what Tick knows of a service as a whole. It is never changed once it is published.
 type model struct {
 	load      float64 // requests a second, of all servers
-	perServer float64 // load over the number of open servers
+	perServer float64 // that over the number of open servers
 	prior     belief  // of a resolver that nothing is known of
-	others    float64 // ln of the load that none of the table's resolvers accounts for
-	othersVar float64
-	perLookup float64 // requests that one session behind a resolver leads to
-	tracked   int     // resolvers
-	at        int64
+	at        int64   // ms; when it was worked out
 }
 
 // foresee gives the farm its forecast: that of the generation before, fitted to the servers of this one.
@@ -88,7 +84,11 @@ func newForecast(servers []*Server, old *forecast) *forecast {
 			c.place[i], c.ids[place] = place, s.ID
 		}
 	}
-	free := 0
+	// A place that became free is left so for as long as there is room: slots may still speak of who was there.
+	free := len(c.ids)
+	if free > 2*len(servers)+16 {
+		free = 0
+	}
 	for i, s := range servers {
 		if c.place[i] >= 0 {
 			continue

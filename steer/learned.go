@@ -31,6 +31,7 @@ type Learned struct {
 	// Of Tick alone.
 	traces []trace // one a slot, in its place
 	works  map[uint64]*work
+	open   []*work // of this tick, in the order of the farms
 	ticked int64
 	ticks  int64
 }
