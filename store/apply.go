@@ -124,6 +124,9 @@ func (r *replica) setService(sh *shard, rec record) error {
 
 func (r *replica) setServer(sh *shard, rec record, m moment) error {
 	got, err := decodeServer(rec.id, rec.data)
+	if err == nil {
+		err = CheckAlias(rec.svc, got.Target)
+	}
 	if err != nil {
 		if v := sh.find(rec.svc, rec.id); v != nil {
 			v.gen = sh.gen

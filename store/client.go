@@ -30,7 +30,7 @@ func Dial(urls []string, prefix string) (*Client, error) {
 	if prefix == "" {
 		prefix = DefaultPrefix
 	}
-	if err := checkPrefix(prefix); err != nil {
+	if err := CheckPrefix(prefix); err != nil {
 		return nil, err
 	}
 	return dial(t, prefix)
@@ -80,7 +80,7 @@ func (c *Client) PutService(ctx context.Context, s steer.Service) error {
 	if err := checkNames(s.Name); err != nil {
 		return err
 	}
-	if err := CheckService(&s); err != nil {
+	if err := errors.Join(CheckService(&s), CheckAlias(s.Name, s.Fallback...)); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	data, err := encode(s)
@@ -107,7 +107,7 @@ func (c *Client) PutServer(ctx context.Context, service string, s steer.Server, 
 	if err := checkNames(service, s.ID); err != nil {
 		return false, err
 	}
-	if err := CheckServer(&s); err != nil {
+	if err := errors.Join(CheckServer(&s), CheckAlias(service, s.Target)); err != nil {
 		return false, fmt.Errorf("server %s of %s: %w", s.ID, service, err)
 	}
 	data, err := encode(serverRecord{s, by})

@@ -47,7 +47,7 @@ func (c *Config) Check() error {
 	if c.Prefix == "" {
 		c.Prefix = DefaultPrefix
 	}
-	if err := checkPrefix(c.Prefix); err != nil {
+	if err := CheckPrefix(c.Prefix); err != nil {
 		return err
 	}
 	if c.StateFile != "" {

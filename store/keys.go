@@ -35,8 +35,8 @@ func streamKey(prefix string, shard int) string   { return tagOf(prefix, shard) 
 func servicesKey(prefix string, shard int) string { return tagOf(prefix, shard) + "svcs" }
 func nodeKey(prefix, name string) string          { return prefix + ":node:" + name }
 
-// checkPrefix keeps the hash tag the only one in a key.
-func checkPrefix(prefix string) error {
+// CheckPrefix says whether the names of all keys may begin with prefix: it keeps the hash tag the only one in a key.
+func CheckPrefix(prefix string) error {
 	bad := func(r rune) bool { return !strings.ContainsRune(prefixRunes, r) }
 	if prefix == "" || len(prefix) > 64 || strings.ContainsFunc(prefix, bad) {
 		return fmt.Errorf("prefix %q: expected 1 to 64 letters, digits and .:_-", clip(prefix))

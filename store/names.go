@@ -1,6 +1,9 @@
 package store
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Bounds of names and records. The scripts hold writers to them, and readers hold the database to them.
 const (
@@ -16,6 +19,14 @@ const (
 func CheckServiceName(name string) error {
 	if err := checkFQDN(strings.TrimPrefix(name, "*.")); err != nil || len(name) > maxName {
 		return bad("name", "service name %q: expected a lower-case name with its final dot, such as www.example.org", clip(name))
+	}
+	return nil
+}
+
+// CheckAlias says whether the names that stand for a service lead somewhere: the service itself is a loop.
+func CheckAlias(service string, names ...string) error {
+	if slices.Contains(names, service) {
+		return bad("name", "an alias of %s: expected another name than its own", clip(service))
 	}
 	return nil
 }

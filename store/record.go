@@ -73,7 +73,7 @@ func decodeService(name, data string) (*serviceRecord, error) {
 		return nil, err
 	}
 	rec.Name = name
-	return rec, CheckService(&rec.Service)
+	return rec, errors.Join(CheckService(&rec.Service), CheckAlias(name, rec.Fallback...))
 }
 
 // CheckService says what is wrong with a service's record, nil if nothing is.

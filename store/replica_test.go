@@ -428,6 +428,8 @@ func TestBadRecords(t *testing.T) {
 		{record{kindServer, svc, "a", `{"addresses":["fe80::1%eth0"]}`}, "range"},
 		{record{kindServer, svc, "a", `{"addresses":["192.0.2.1"],"target":"x.example."}`}, "range"},
 		{record{kindServer, svc, "a", `{"target":"X"}`}, "name"},
+		{record{kindServer, svc, "a", `{"target":"` + svc + `"}`}, "name"},
+		{record{kindService, svc, "", `{"fallback":["` + svc + `"]}`}, "name"},
 		{record{kindServer, svc, "a", `{"addresses":["192.0.2.1"],"weight":-1}`}, "range"},
 		{record{kindServer, svc, "a", `{"addresses":["192.0.2.1"],"capacity":1e13}`}, "range"},
 		{record{kindServer, svc, "a", `{"addresses":["192.0.2.1"],"capacity":1e999}`}, "json"},

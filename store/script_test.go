@@ -74,6 +74,7 @@ func TestScripts(t *testing.T) {
 		{"report", www, []string{"a", report(`,"agent":"2","seq":1`)}, "OK 10"},
 		{"report", www, []string{"a", report(`,"agent":"1","seq":8`)}, "CLAIMED 10 2"},
 		{"report", www, []string{"a", report(``)}, "OK 11"},
+		{"report", www, []string{"a", report(`,"x":"` + strings.Repeat("x", 8160) + `"`)}, "FARM report: expected at most 8192 octets with"},
 		{"report", www, []string{"a", `{"lease":0}`}, "FARM lease"},
 		{"report", www, []string{"a", `{"lease":86401}`}, "FARM lease"},
 		{"report", www, []string{"a", `{"lease":"5"}`}, "FARM lease"},
@@ -168,6 +169,7 @@ func TestClientRefusesWhatReadersWould(t *testing.T) {
 	c := dial(t, "redis://127.0.0.1:1") // nothing may be sent
 	ctx := context.Background()
 	_, noAddress := c.PutServer(ctx, www, steer.Server{ID: "a"}, store.ByAgent)
+	_, loop := c.PutServer(ctx, www, steer.Server{ID: "a", Target: www}, store.ByOperator)
 	_, badID := c.DeleteServer(ctx, www, "A")
 	_, badState := c.SetAdmin(ctx, www, "a", "off", store.ByOperator)
 	_, noLease := c.Report(ctx, store.Report{Service: www, ID: "a"})
@@ -175,6 +177,7 @@ func TestClientRefusesWhatReadersWould(t *testing.T) {
 	_, badName := c.DeleteService(ctx, "www")
 	for name, err := range map[string]error{
 		"no address": noAddress, "bad id": badID, "bad state": badState, "no lease": noLease, "negative": negative,
+		"alias of itself": loop, "falls back to itself": c.PutService(ctx, steer.Service{Name: www, Fallback: []string{www}}),
 		"bad name": badName, "bad policy": c.PutService(ctx, steer.Service{Name: www, Policy: "best"}),
 	} {
 		if !store.IsInvalid(err) || store.IsUnreachable(err) {

@@ -81,11 +81,12 @@ if new.agent then
     return unchanged('CLAIMED', old.agent)
   end
 end
+local stored = data:match('^(.*)}%s*$') .. ',"at":' .. now .. '}'
+if #stored > 8192 then return refuse('report: expected at most 8192 octets with the time') end
 if not text and redis.call('HLEN', KEYS[6]) >= 200000 then
   return refuse('too many reports: at most 200000 a service')
 end
 if not ensure() then return refuse('too many services: at most 10000 a shard') end
-local stored = data:match('^(.*)}%s*$') .. ',"at":' .. now .. '}'
 
 -- sweep removes what agents left behind an hour ago, at most two a call; not what an operator has spoken of, who would
 -- find the server back in service. Not in a report that comes after a pause: then the clock may have jumped, or everybody
