@@ -15,6 +15,7 @@ type Database struct {
 	Now      int64           // ms, Redis's clock
 	Services []ServiceRecord // by name
 	Nodes    []Node
+	Learned  []Shared // what replicas tell each other of resolvers, the youngest of a service first; times are Redis's
 	Bad      []Reject // records that no replica takes
 
 	replica *replica
@@ -54,6 +55,9 @@ func (c *Client) Read(ctx context.Context) (*Database, error) {
 		}
 		db.Now = max(db.Now, d.now)
 		db.take(i, d, byName)
+		if err := db.hear(ctx, c, i, d.now); err != nil {
+			return nil, c.wrap("read", err)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		s := byName[name]
@@ -79,6 +83,31 @@ func (db *Database) take(shard int, d *dump, byName map[string]*ServiceRecord) {
 		}
 		byName[name] = rec
 	}
+}
+
+// hear takes what replicas said of the services of a shard: capacities as replicas do, loads for whoever explains.
+func (db *Database) hear(ctx context.Context, c *Client, shard int, now int64) error {
+	services := slices.Sorted(maps.Keys(db.replica.shards[shard].services))
+	for names := range slices.Chunk(services, batch) {
+		said, err := fetchLearned(ctx, c.db, c.prefix, names)
+		if err != nil {
+			return err
+		}
+		for i, name := range names {
+			all := said[i].read(now, func(replica, _ string, err error) {
+				if len(db.Bad) < Shards*maxRejects {
+					db.Bad = append(db.Bad, rejection(learnedRecord(name, replica), now, err))
+				}
+			})
+			for _, l := range all {
+				db.replica.adopt(name, l.Capacity)
+				if len(l.Loads) > 0 {
+					db.Learned = append(db.Learned, Shared{name, l.Loads, l.At})
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // reportsOf decodes the reports of a dump once more: replicas keep only what decisions need.
@@ -149,8 +178,8 @@ func (db *Database) Base() Base {
 	return b
 }
 
-// Snapshot builds what a replica with this Base has. What replicas measure and learn over time is not in it. Its times
-// are on Redis's clock, Now.
+// Snapshot builds what a replica with this Base has. Its capacities are those that replicas have measured, as far as they
+// tell; what they have learned of resolvers is not in it, but in Learned. Its times are on Redis's clock, Now.
 func (db *Database) Snapshot(b Base) *steer.Snapshot {
 	v := newView(nil, b)
 	r := db.replica

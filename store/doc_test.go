@@ -78,6 +78,10 @@ func TestDocumentedUsers(t *testing.T) {
 		{"reader", []string{"HSET", tag("svcs"), "x", "y"}},
 		{"reader", []string{"GET", "farm:node:x"}},
 		{"reader", []string{"SET", tag("chg"), "y"}},
+		{"reader", []string{"SET", learnedKey, "y"}},
+		{"reader", []string{"HSET", tag("reps:" + www), "a", "y"}},
+		{"reader", []string{"PEXPIRE", tag("rev"), "1"}},
+		{"reader", []string{"HDEL", tag("srvs:" + www), "a"}},
 		{"reader", []string{"EVAL", "return 1", "0"}},
 		{"reader", []string{"FLUSHALL"}},
 		{"agent", []string{"FLUSHALL"}},
@@ -131,7 +135,13 @@ func checkUsers(t *testing.T, reader, agent, operator []string) {
 		f := v.Load().Farm(www)
 		return f != nil && len(f.State) == 1 && f.State[0].Known
 	})
+	v.Exchange([]store.Shared{{Service: www, Loads: []byte("x"), At: v.Now()}})
 	o := dial(t, operator...)
+	storetest.Eventually(t, "the operator sees what the reader has learned", func() bool {
+		db, err := o.Read(ctx)
+		must(t, err)
+		return len(db.Learned) == 1
+	})
 	must(t, o.Ping(ctx))
 	must(t, o.PutService(ctx, steer.Service{Name: www, Policy: steer.First}))
 	storetest.Eventually(t, "the operator sees the reader's node", func() bool {
@@ -152,8 +162,9 @@ func TestDocumentedUsersOnCluster(t *testing.T) {
 	for _, n := range cluster.Nodes {
 		for _, line := range users(t) {
 			args := strings.Fields(strings.TrimPrefix(line, "user "))
-			if i := strings.Index(line, "("); i >= 0 { // a selector is one argument
-				args = append(strings.Fields(strings.TrimPrefix(line[:i], "user ")), line[i:])
+			if i := strings.Index(line, "("); i >= 0 { // each selector is one argument
+				args = strings.Fields(strings.TrimPrefix(line[:i], "user "))
+				args = append(args, regexp.MustCompile(`\(.*?\)`).FindAllString(line[i:], -1)...)
 			}
 			n.Do(append([]string{"ACL", "SETUSER"}, args...)...)
 			urls[args[0]] = append(urls[args[0]], n.As(args[0], "secret"))
@@ -173,7 +184,7 @@ func TestDocumentedNames(t *testing.T) {
 	must(t, err)
 	sources, err := filepath.Glob("../steer/service.go")
 	must(t, err)
-	for _, path := range append(sources, "report.go", "record.go") {
+	for _, path := range append(sources, "report.go", "record.go", "learned.go") {
 		src, err := os.ReadFile(path)
 		must(t, err)
 		for _, m := range regexp.MustCompile("`json:\"([a-z_]+)").FindAllStringSubmatch(string(src), -1) {

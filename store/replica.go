@@ -193,6 +193,10 @@ func (r *replica) reject(rec record, now int64, err error) {
 	if len(c.recent) == maxRejects {
 		c.recent = append(c.recent[:0], c.recent[1:]...)
 	}
+	c.recent = append(c.recent, rejection(rec, now, err))
+}
+
+func rejection(rec record, now int64, err error) Reject {
 	key := clip(rec.kind + " " + rec.svc + " " + rec.id)
-	c.recent = append(c.recent, Reject{Key: key, Reason: reasonOf(err), Detail: clip(err.Error()), At: now})
+	return Reject{Key: key, Reason: reasonOf(err), Detail: clip(err.Error()), At: now}
 }

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -29,6 +30,7 @@ type Store struct {
 	tally    tally
 	wake     chan struct{} // one pending wake-up of the publisher
 	warmedAt int64         // ms; when the replica was taken from the state file, 0 if it was not
+	told     chan struct{} // one pending call to share what was learned
 
 	// publishing guards the views and what they have built.
 	publishing sync.Mutex
@@ -78,7 +80,7 @@ func (s *Store) Close() {
 func start(cfg Config) (s *Store, err error) {
 	s = &Store{
 		cfg: cfg, start: time.Now(), replica: newReplica(),
-		wake: make(chan struct{}, 1), views: make(map[*View]struct{}),
+		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), views: make(map[*View]struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -114,7 +116,7 @@ func (s *Store) target() (*Target, error) {
 	return ParseURLs(s.cfg.URLs)
 }
 
-// run starts the goroutines: one reader, or one a shard on Cluster, and four that sleep most of the time.
+// run starts the goroutines: one reader, or one a shard on Cluster, and five that sleep most of the time.
 func (s *Store) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -124,6 +126,7 @@ func (s *Store) run() {
 	s.running.Go(func() { s.publishLoop(ctx) })
 	s.running.Go(func() { s.nodeLoop(ctx) })
 	s.running.Go(func() { s.saveLoop(ctx) })
+	s.running.Go(func() { s.shareLoop(ctx) })
 }
 
 func (s *Store) shutdown() {
@@ -161,11 +164,19 @@ func (s *Store) Embedded() string {
 	return s.embedded.address()
 }
 
-// View publishes the services of some zones. The first snapshot is there when it returns. It may wait for builds of other views.
+// View publishes the services of some zones. Equal bases have one View: what was learned of its servers goes on over a
+// reload. The first snapshot is there when it returns. It may wait for builds of other views. Every View needs a Close.
 func (s *Store) View(b Base) *View {
-	v := newView(s, b)
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
+	for v := range s.views {
+		if reflect.DeepEqual(v.board.Base, b) {
+			v.refs++
+			return v
+		}
+	}
+	v := newView(s, b)
+	v.refs = 1
 	s.views[v] = struct{}{}
 	s.refresh([]*View{v}, nil, true)
 	return v
@@ -174,7 +185,9 @@ func (s *Store) View(b Base) *View {
 func (s *Store) closeView(v *View) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	delete(s.views, v)
+	if v.refs--; v.refs == 0 {
+		delete(s.views, v)
+	}
 }
 
 // pause waits, and says whether to go on.

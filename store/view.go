@@ -17,8 +17,10 @@ import (
 type View struct {
 	store *Store
 	snap  atomic.Pointer[steer.Snapshot]
+	mail  mailbox
 
 	// Guarded by Store.publishing.
+	refs    int
 	board   *board
 	farms   map[string]*built
 	members []steer.Member // for building, again and again
@@ -39,7 +41,7 @@ func (v *View) Load() *steer.Snapshot { return v.snap.Load() }
 // Now returns the time, in ms, on the clock of snapshots: it starts at the time of day and then never jumps.
 func (v *View) Now() int64 { return v.store.now() }
 
-// Close ends the view: its last snapshot stands. Close it before its Store.
+// Close gives one View back. With the last one it ends: its last snapshot stands. Close it before its Store.
 func (v *View) Close() { v.store.closeView(v) }
 
 func newView(s *Store, b Base) *View {
