@@ -105,6 +105,7 @@ type Farm struct {
 
 	reports  bool      // whether any server reports utilisation
 	forecast *forecast // under Predict
+	ahead    []ahead   // under Predict, by server
 }
 
 type addrIndex struct {

@@ -46,6 +46,7 @@ func (f *Farm) foresee(members []Member, prev *Farm) {
 	if f.Service.Policy != Predict {
 		return
 	}
+	defer f.prepare()
 	for i := range members {
 		f.State[i].RPS = -1
 		if members[i].Reported {
@@ -63,6 +64,15 @@ func (f *Farm) foresee(members []Member, prev *Farm) {
 	}
 	f.forecast = newForecast(f.Servers, old)
 	f.forecast.index(f.State, old)
+}
+
+// prepare lays out what scoring needs.
+func (f *Farm) prepare() {
+	f.ahead = make([]ahead, len(f.State))
+	for i := range f.State {
+		s := &f.State[i]
+		f.ahead[i] = ahead{f.forecast.place[i], 1 / max(s.Ramp, minRamp), 1 / s.able()}
+	}
 }
 
 // newForecast leaves servers that stay, by their IDs, at their places.

@@ -44,8 +44,24 @@ const (
 // NewLearned makes an empty table of 2^bits places. The seed keys the hash of the table, so that a client cannot choose
 // whose place it takes; keep it secret.
 func NewLearned(bits int, seed uint64) *Learned {
-	return &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed,
-		slots: make([]slot, 1<<13), traces: make([]trace, 1<<13), works: make(map[uint64]*work), first: .3}
+	l := &Learned{pairs: make([]atomic.Uint64, 1<<bits), seed: seed}
+	l.Resize(DefaultResolvers, DefaultFirst)
+	return l
+}
+
+// What a table has unless Resize says otherwise.
+const (
+	DefaultResolvers = 14  // 2^14 resolvers of all services together, about 8 MiB
+	DefaultFirst     = 0.3 // as measured of browsers; under-state it rather than over-state it
+)
+
+// Resize empties the table of resolvers and gives it 2^bits places, at least 8. first is the part of the clients that
+// take the first address of an answer; the others are taken to choose any. It is for the time before the first query.
+func (l *Learned) Resize(bits int, first float64) {
+	bits = max(bits, 3)
+	l.slots, l.traces = make([]slot, 1<<bits), make([]trace, 1<<bits)
+	l.works, l.open = make(map[uint64]*work), nil
+	l.first = clamp(first, 0, 1)
 }
 
 // Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the

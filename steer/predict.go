@@ -38,6 +38,9 @@ type sight struct {
 	load   float64
 	size   float64 // what the load is taken to be in doubt
 	doubts bool    // whether so little is known that caution is called for
+
+	present  [MaxAnswers]held
+	presents int
 }
 
 // predict chooses in the tier that the turn falls in.
@@ -65,7 +68,7 @@ func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 		p.Tier++
 	}
 	t := &v.tiers[p.Tier]
-	f.foretell(v, t, l, q, &s, f.wants(t, m, q, &s), p)
+	f.foretell(v, l, q, &s, f.wants(t, m, q, &s), p)
 	f.keepFamily(v, q, p)
 }
 
@@ -104,25 +107,23 @@ func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
 
 // foretell fills the pick with k servers of the tier: for each address the one of some candidates that will be utilised
 // least with it. Candidates are drawn by capacity; those that the resolver has now are candidates, too.
-func (f *Farm) foretell(v *view, t *tier, l *Learned, q *Query, s *sight, k int, p *Pick) {
+func (f *Farm) foretell(v *view, l *Learned, q *Query, s *sight, k int, p *Pick) {
+	t := &v.tiers[p.Tier]
 	chance := mix(q.Chance*0x9E3779B97F4A7C15 ^ f.hash)
-	var present [MaxAnswers]int32
-	n := f.present(v, p.Tier, s, &present)
+	f.present(v, p.Tier, l, s)
 	for i := range k {
-		part := l.share(i, k)
+		size := l.share(i, k) * s.size
 		best, least := int32(-1), 0.0
-		for _, c := range present[:n] {
-			if x := f.score(l, s, c, part); !p.has(c) && (best < 0 || x < least) {
-				best, least = c, x
+		for _, c := range s.present[:s.presents] {
+			if x := f.score(c.server, size) - c.bonus; !p.has(c.server) && (best < 0 || x < least) {
+				best, least = c.server, x
 			}
 		}
 		for range draws {
 			chance += 0x9E3779B97F4A7C15
 			c := t.servers[t.draw(mix(chance))]
-			if p.has(c) {
-				continue
-			}
-			if x := f.score(l, s, c, part); best < 0 || x < least {
+			// One that is present scores less as such, and was seen before.
+			if x := f.score(c, size); (best < 0 || x < least) && !p.has(c) {
 				best, least = c, x
 			}
 		}
@@ -134,39 +135,43 @@ func (f *Farm) foretell(v *view, t *tier, l *Learned, q *Query, s *sight, k int,
 	p.drawn, p.draws = p.Servers, int8(p.N)
 }
 
-// present lists those of the resolver's servers that may be given again.
-func (f *Farm) present(v *view, tier int, s *sight, list *[MaxAnswers]int32) int {
-	n := 0
-	if !s.seen {
-		return 0
-	}
-	for _, place := range s.facts.places[:s.facts.n] {
-		if c := f.forecast.server(place); c >= 0 && v.tierOf[c] == int16(tier) && f.State[c].Gate == Open {
-			list[n] = c
-			n++
-		}
-	}
-	return n
+// held is a server that the resolver has now, and what speaks for keeping it.
+type held struct {
+	server int32
+	bonus  float64
 }
 
-// score is the utilisation that server c will have if it gets that part of the resolver's clients.
-func (f *Farm) score(l *Learned, s *sight, c int32, part float64) float64 {
-	st := &f.State[c]
-	place := f.forecast.place[c]
-	x := f.forecast.pend[place].load()
-	if s.seen {
-		for i, old := range s.facts.places[:s.facts.n] {
-			if old != place {
-				continue
-			}
-			x -= stay * f.MeanUtil
-			if s.live {
-				x -= l.share(i, s.facts.n) * s.load / st.Capacity
-			}
-			break
-		}
+// present lists those of the resolver's servers that may be given again. The load that the resolver has there will go
+// with the old answer.
+func (f *Farm) present(v *view, tier int, l *Learned, s *sight) {
+	if !s.seen {
+		return
 	}
-	return (x + part*s.size/st.Capacity) / max(st.Ramp, minRamp)
+	for i, place := range s.facts.places[:s.facts.n] {
+		c := f.forecast.server(place)
+		if c < 0 || v.tierOf[c] != int16(tier) {
+			continue
+		}
+		h := held{c, stay * f.MeanUtil * f.ahead[c].perRamp}
+		if s.live {
+			h.bonus += l.share(i, s.facts.n) * s.load * f.ahead[c].perLoad
+		}
+		s.present[s.presents] = h
+		s.presents++
+	}
+}
+
+// ahead is what scoring a server needs, side by side in memory.
+type ahead struct {
+	place   int32
+	perRamp float64 // 1 over how far it is up
+	perLoad float64 // utilisation of what is up, for one request a second
+}
+
+// score is the utilisation that server c will have if it gets so much more load.
+func (f *Farm) score(c int32, load float64) float64 {
+	a := &f.ahead[c]
+	return f.forecast.pend[a.place].load()*a.perRamp + load*a.perLoad
 }
 
 // again repeats the servers of the other question of a lookup.
