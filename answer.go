@@ -189,8 +189,8 @@ func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
 	for _, i := range p.Servers[:p.N] {
 		s := farm.Servers[i]
 		name, ok := hostOf(farm, s)
-		if !ok {
-			continue
+		if !ok || s.Port == 0 {
+			continue // port 0 would send clients nowhere
 		}
 		rrs = append(rrs, &dns.SRV{
 			Hdr: q.header(q.owner(), dns.TypeSRV, p.TTL), Priority: s.Priority, Weight: srvWeight(farm.State[i].Weight, most),
