@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/coredns-farm/farm/steer"
@@ -65,8 +66,16 @@ func describeCandidate(c *steer.Candidate) string {
 	if c.State.Known {
 		util = fmt.Sprintf("%.2f", c.State.Util)
 	}
-	return fmt.Sprintf("id=%s gate=%s tier=%d utilization=%s share=%.3f rank=%d",
-		c.Server.ID, c.State.Gate, c.Tier, util, c.Share, c.Rank)
+	return fmt.Sprintf("id=%s gate=%s tier=%s utilization=%s share=%.3f rank=%s",
+		c.Server.ID, c.State.Gate, ordinal(c.Tier+1), util, c.Share, ordinal(c.Rank))
+}
+
+// ordinal shows a place, from 1; who has none is shown as farm explain does.
+func ordinal(n int) string {
+	if n < 1 {
+		return "-"
+	}
+	return strconv.Itoa(n)
 }
 
 // txt is never kept by a resolver: it is of this moment.

@@ -32,7 +32,7 @@ const everything = `farm example.org sub.example.org {
 		server a 192.0.2.30 192.0.2.31 2001:db8::30
 	}
 	service named.example.org {
-		server cdn www.example.net priority 1
+		server cdn www.example.net port 5060 priority 1
 		server cdn2 other.example.net priority 2
 	}
 	service mixed.example.org {
@@ -153,7 +153,8 @@ func TestAnswers(t *testing.T) {
 		{"_http._tcp.typed.example.org.", dns.TypeSRV, 0, `AN _http._tcp.typed.example.org. 20 IN SRV 0 65535 80 big.typed.example.org.
 AR big.typed.example.org. 20 IN A 192.0.2.80
 `},
-		{"named.example.org.", dns.TypeSRV, 0, "AN named.example.org. 20 IN SRV 1 65535 0 www.example.net.\n"},
+		{"named.example.org.", dns.TypeSRV, 0, "AN named.example.org. 20 IN SRV 1 65535 5060 www.example.net.\n"},
+		{"v4.example.org.", dns.TypeSRV, 0, soa}, // nobody says which port
 		{"www.example.org.", dns.TypeHTTPS, 0,
 			`AN www.example.org. 20 IN HTTPS 1 a.www.example.org. alpn="h2,http/1.1" port="8443" ipv4hint="192.0.2.1" ipv6hint="2001:db8::1"
 AN www.example.org. 20 IN HTTPS 2 b.www.example.org. alpn="h2,http/1.1" port="8443" ipv4hint="192.0.2.2" ipv6hint="2001:db8::2"
@@ -314,8 +315,8 @@ func TestExplain(t *testing.T) {
 	before := sections(mustAsk(t, f, "www.example.org.", dns.TypeA))
 	m := mustAsk(t, f, "_farm.www.example.org.", dns.TypeTXT)
 	want := `AN _farm.www.example.org. 0 IN TXT "policy=roundrobin rung=normal region=- revision=7 stale=false servers=2"
-AN _farm.www.example.org. 0 IN TXT "id=a gate=open tier=0 utilization=0.25 share=0.500 rank=1"
-AN _farm.www.example.org. 0 IN TXT "id=b gate=open tier=0 utilization=? share=0.500 rank=2"
+AN _farm.www.example.org. 0 IN TXT "id=a gate=open tier=1 utilization=0.25 share=0.500 rank=1"
+AN _farm.www.example.org. 0 IN TXT "id=b gate=open tier=1 utilization=? share=0.500 rank=2"
 `
 	if got := sections(m); got != want {
 		t.Errorf("Got\n%swant\n%s", got, want)

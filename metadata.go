@@ -28,7 +28,7 @@ func (f *Farm) describe(q *query, farm *steer.Farm, p *steer.Pick) {
 		}
 		return f.regions.Name(region)
 	})
-	set("tier", func() string { return strconv.Itoa(pick.Tier) })
+	set("tier", func() string { return strconv.Itoa(pick.Tier + 1) })
 	set("chance", func() string { return strconv.FormatUint(pick.Chance, 10) })
 }
 

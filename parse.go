@@ -199,6 +199,9 @@ func readPrefix(p *parser, args []string, conf *config) error {
 		return p.Err("prefix needs one name")
 	}
 	conf.store.Prefix = args[0]
+	if err := store.CheckPrefix(args[0]); err != nil {
+		return p.Errf("%v", err)
+	}
 	return nil
 }
 
@@ -263,7 +266,7 @@ func readNS(p *parser, args []string, conf *config) error {
 	if slices.ContainsFunc(conf.ns, func(ns nameServer) bool { return ns.name == name }) {
 		return p.Errf("ns %s is given more than once", name)
 	}
-	addrs, err := p.addresses("ns "+name, args[1:])
+	addrs, err := p.addresses("ns "+name, "", args[1:])
 	conf.ns = append(conf.ns, nameServer{name, addrs})
 	return err
 }

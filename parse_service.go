@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -124,6 +125,9 @@ func readFallback(p *parser, args []string, b *serviceBlock) error {
 		}
 		b.service.Fallback = append(b.service.Fallback, name)
 	}
+	if err := store.CheckAlias(b.service.Name, b.service.Fallback...); err != nil {
+		return p.Errf("fallback: %v", err)
+	}
 	return nil
 }
 
@@ -166,6 +170,9 @@ func readServer(p *parser, args []string, b *serviceBlock) error {
 	if s.Target != "" && slices.Contains(p.conf.zones, b.service.Name) {
 		return p.Errf("server %s: the top of a zone cannot be an alias: needs addresses", s.ID)
 	}
+	if err := store.CheckAlias(b.service.Name, s.Target); err != nil {
+		return p.Errf("server %s: %v", s.ID, err)
+	}
 	p.checkLater(&s)
 	return nil
 }
@@ -196,7 +203,7 @@ func (p *parser) place(s *steer.Server, args []string) error {
 		return nil
 	}
 	var err error
-	s.Addresses, err = p.addresses(what, args)
+	s.Addresses, err = p.addresses(what, " or an option: "+serverOptionNames, args)
 	return err
 }
 
@@ -232,6 +239,8 @@ var serverOptions = map[string]func(p *parser, name, value string, s *steer.Serv
 		return nil
 	},
 }
+
+var serverOptionNames = strings.Join(slices.Sorted(maps.Keys(serverOptions)), ", ")
 
 func isServerOption(arg string) bool {
 	_, ok := serverOptions[arg]

@@ -59,14 +59,15 @@ func (p *parser) ramp(name string, args []string) (float64, error) {
 	return math.Max(d.Seconds(), 0), err
 }
 
-func (p *parser) addresses(what string, args []string) ([]netip.Addr, error) {
+// addresses reads IP addresses; orWhat is what else might have stood there.
+func (p *parser) addresses(what, orWhat string, args []string) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, arg := range args {
 		a, err := netip.ParseAddr(arg)
 		a = a.Unmap()
 		switch {
 		case err != nil || a.Zone() != "":
-			return nil, p.Errf("%s: %q is not an IP address", what, arg)
+			return nil, p.Errf("%s: %q is not an IP address%s", what, arg, orWhat)
 		case a.IsUnspecified() || a.IsMulticast():
 			return nil, p.Errf("%s: %s is not the address of a host", what, arg)
 		case slices.Contains(addrs, a):
