@@ -7,6 +7,11 @@ type Candidate struct {
 	Tier   int     // in the client's view; -1 for a server that takes no part
 	Share  float64 // the part of the client region's answers that it is drawn first in; under Sticky, of the clients
 	Rank   int     // its place in the pick, from 1; 0 if it was not picked
+
+	// Under Predict: the utilisation that it will have when what was answered has arrived, and what this query would
+	// bring it as its first address.
+	Predicted float64
+	Score     float64
 }
 
 // Explanation is a pick with everything that led to it.
@@ -15,11 +20,15 @@ type Explanation struct {
 	Policy     Policy
 	Region     string
 	Candidates []Candidate // every server of the farm, in its order
+	Resolver   *Insight    // under Predict, what the answer was fitted to; nil if the pick was not made by it
 }
 
 // Explain makes the decision for a query and says why. The pick is the one that Decide makes.
-func Explain(f *Farm, r *Regions, q *Query) Explanation {
-	e := Explanation{Pick: Decide(f, q), Policy: f.Service.Policy, Candidates: make([]Candidate, len(f.Servers))}
+func Explain(f *Farm, r *Regions, q *Query) Explanation { return ExplainWith(f, nil, r, q) }
+
+// ExplainWith is Explain with what was learned of resolvers.
+func ExplainWith(f *Farm, l *Learned, r *Regions, q *Query) Explanation {
+	e := Explanation{Pick: DecideWith(f, l, q), Policy: f.Service.Policy, Candidates: make([]Candidate, len(f.Servers))}
 	if q.Region > 0 && q.Region <= r.Len() {
 		e.Region = r.Name(q.Region)
 	}
@@ -29,6 +38,9 @@ func Explain(f *Farm, r *Regions, q *Query) Explanation {
 	f.view(q.Region).explain(e.Candidates)
 	for i := range e.Pick.N {
 		e.Candidates[e.Pick.Servers[i]].Rank = i + 1
+	}
+	if e.Pick.By == ByPredict || e.Pick.By == Again {
+		f.explainForecast(l, q, &e)
 	}
 	return e
 }

@@ -34,6 +34,7 @@ func (m Method) String() string { return methodNames[m] }
 type sight struct {
 	facts  facts
 	seen   bool // whether facts are of this resolver
+	known  bool // whether its load is in the table
 	live   bool // whether the last answer is still being given out
 	load   float64
 	size   float64 // what the load is taken to be in doubt
@@ -80,7 +81,7 @@ func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
 		slot := &l.slots[i]
 		s.seen = slot.read(key, &s.facts) && s.facts.n > 0
 		if known, ok := slot.believed(); ok {
-			b = known
+			b, s.known = known, true
 		}
 	}
 	s.live = s.seen && s.facts.live(q.Now)

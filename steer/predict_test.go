@@ -264,6 +264,33 @@ func TestMoreAddressesForMoreLoad(t *testing.T) {
 	}
 }
 
+func TestExplainPredict(t *testing.T) {
+	b := newLab(t, 100, 100, 100, 100, 100)
+	b.all(.5)
+	if e := ExplainWith(b.f, b.l, nil, b.query(1)); e.Resolver == nil || e.Resolver.Known || len(e.Resolver.Servers) != 0 || e.Resolver.Why == "" {
+		t.Errorf("Expected a stranger, got %+v", e.Resolver)
+	}
+	q := b.query(1)
+	given := b.ask(q)
+	b.tick()
+	q = b.query(1)
+	e := ExplainWith(b.f, b.l, nil, q)
+	if r := e.Resolver; r == nil || !r.Known || !r.Live || r.Load <= 0 || fmt.Sprint(r.Servers) != fmt.Sprint(given.Servers[:given.N]) {
+		t.Errorf("Expected what the resolver was given and its load, got %+v", e.Resolver)
+	}
+	if again := DecideWith(b.f, b.l, q); again != e.Pick {
+		t.Errorf("Expected the pick of the decision, got %+v, not %+v", e.Pick, again)
+	}
+	for _, c := range e.Candidates {
+		if c.Predicted < .4 || c.Score < .3 || c.Predicted > 1 {
+			t.Errorf("Expected predictions about the reported 0.5, got %+v", c)
+		}
+	}
+	if e := ExplainWith(b.f, nil, nil, q); e.Resolver != nil || e.Pick.By != ByHeadroom {
+		t.Errorf("Expected nothing of the resolver without what was learned, got %+v", e)
+	}
+}
+
 // TestLearnsAGiant: of twenty resolvers, one of which is half the load, the giant is found.
 func TestLearnsAGiant(t *testing.T) {
 	b := newLab(t, 100, 100, 100, 100)
