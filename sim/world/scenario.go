@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -131,6 +132,9 @@ func Parse(name string, text []byte) (Scenario, error) {
 	s.Name = name
 	// A list in the text replaces that of Base.
 	s.Servers = nil
+	if len(bytes.TrimSpace(text)) == 0 {
+		text = []byte("{}")
+	}
 	if err := yaml.UnmarshalWithOptions(text, &s, yaml.Strict()); err != nil {
 		return s, fmt.Errorf("scenario %s: %w", name, err)
 	}
@@ -154,30 +158,30 @@ const (
 
 func (s *Scenario) check() error {
 	for _, c := range []struct {
-		bad  bool
+		ok   bool
 		what string
 	}{
-		{s.Duration <= 0 || s.Duration > maxDuration, "duration: expected more than 0 s, up to 100,000"},
-		{s.From < 0 || s.From >= s.Duration, "from: expected a time before the end"},
-		{s.UnitCores < 1 || s.UnitCores > maxCores, "unit_cores: expected 1 to 1024"},
-		{s.ServiceMS <= 0, "service_ms: expected more than 0"},
-		{s.DeclaredError < 0 || s.DeclaredError > 3, "declared_error: expected 0 to 3"},
-		{s.Heartbeat < 0.1 || s.Heartbeat > 600, "heartbeat: expected 0.1 to 600 s"},
-		{s.Smoothing <= 0 || s.Smoothing > 1, "smoothing: expected more than 0, up to 1"},
-		{s.ColdSpeed <= 0 || s.ColdSpeed > 1, "cold_speed: expected more than 0, up to 1"},
-		{s.WarmUp < 0, "warm_up: expected 0 or more"},
-		{s.Utilization <= 0 || s.Utilization > 10, "utilization: expected more than 0, up to 10"},
-		{s.Resolvers < 1 || s.Resolvers > maxResolvers, "resolvers: expected 1 to 1,000,000"},
-		{s.Zipf < 0 || s.Zipf > 5, "zipf: expected 0 to 5"},
-		{s.Churn < 0 || s.Churn > 1000, "churn: expected 0 to 1000 resolvers a second"},
-		{s.Replicas < 1 || s.Replicas > maxReplicas, "replicas: expected 1 to 64"},
-		{s.TTL < 1 || s.TTL > 86_400, "ttl: expected 1 to 86,400 s"},
-		{s.StaleFor < 0, "stale_for: expected 0 or more"},
-		{s.Pages < 1 || s.Pages > 100_000, "pages: expected 1 to 100,000"},
-		{s.Requests < 1 || s.Requests > 1000, "requests: expected 1 to 1000"},
-		{s.Think <= 0 && s.Pages > 1, "think: expected more than 0 s between pages"},
+		{s.Duration > 0 && s.Duration <= maxDuration, "duration: expected more than 0 s, up to 100,000"},
+		{s.From >= 0 && s.From < s.Duration, "from: expected a time before the end"},
+		{s.UnitCores >= 1 && s.UnitCores <= maxCores, "unit_cores: expected 1 to 1024"},
+		{s.ServiceMS > 0 && s.ServiceMS <= 60_000, "service_ms: expected more than 0, up to 60,000"},
+		{s.DeclaredError >= 0 && s.DeclaredError <= 3, "declared_error: expected 0 to 3"},
+		{s.Heartbeat >= 0.1 && s.Heartbeat <= 600, "heartbeat: expected 0.1 to 600 s"},
+		{s.Smoothing > 0 && s.Smoothing <= 1, "smoothing: expected more than 0, up to 1"},
+		{s.ColdSpeed > 0 && s.ColdSpeed <= 1, "cold_speed: expected more than 0, up to 1"},
+		{s.WarmUp >= 0 && s.WarmUp <= maxDuration, "warm_up: expected 0 to 100,000 s"},
+		{s.Utilization > 0 && s.Utilization <= 10, "utilization: expected more than 0, up to 10"},
+		{s.Resolvers >= 1 && s.Resolvers <= maxResolvers, "resolvers: expected 1 to 1,000,000"},
+		{s.Zipf >= 0 && s.Zipf <= 5, "zipf: expected 0 to 5"},
+		{s.Churn >= 0 && s.Churn <= 1000, "churn: expected 0 to 1000 resolvers a second"},
+		{s.Replicas >= 1 && s.Replicas <= maxReplicas, "replicas: expected 1 to 64"},
+		{s.TTL >= 1 && s.TTL <= 86_400, "ttl: expected 1 to 86,400 s"},
+		{s.StaleFor >= 0 && s.StaleFor <= maxDuration, "stale_for: expected 0 to 100,000 s"},
+		{s.Pages >= 1 && s.Pages <= 100_000, "pages: expected 1 to 100,000"},
+		{s.Requests >= 1 && s.Requests <= 1000, "requests: expected 1 to 1000"},
+		{s.Think > 0 && s.Think <= maxDuration || s.Pages == 1, "think: expected more than 0 s between pages, up to 100,000"},
 	} {
-		if c.bad {
+		if !c.ok {
 			return errors.New(c.what)
 		}
 	}
@@ -186,6 +190,9 @@ func (s *Scenario) check() error {
 
 func (s *Scenario) checkParts() error {
 	m := &s.TTLMix
+	if !(m.Honour+m.Least30+m.Least60+m.Fixed300 > 0) {
+		return errors.New("ttl_mix: expected some part above 0")
+	}
 	for name, part := range map[string]float64{"giant": s.Giant, "affinity": s.Affinity, "whole_seconds": s.WholeSecond,
 		"first_taken": s.FirstTaken, "stale_use": s.StaleUse, "ttl_mix.honour": m.Honour, "ttl_mix.least_30": m.Least30,
 		"ttl_mix.least_60": m.Least60, "ttl_mix.fixed_300": m.Fixed300} {
@@ -216,10 +223,10 @@ func (s *Scenario) checkEvents() error {
 		switch {
 		case !slices.Contains([]EventKind{Slow, Crash, Drain, Flash, Restart}, e.Kind):
 			return fmt.Errorf("event %d: unknown kind %q: expected slow, crash, drain, flash or restart", i+1, e.Kind)
-		case e.At < 0 || e.Until < e.At && e.Until != 0:
+		case !(e.At >= 0) || !(e.Until >= e.At || e.Until == 0):
 			return fmt.Errorf("event %d: expected 0 <= at <= until", i+1)
-		case (e.Kind == Slow || e.Kind == Flash) && e.Factor <= 0:
-			return fmt.Errorf("event %d: %s needs a factor above 0", i+1, e.Kind)
+		case (e.Kind == Slow || e.Kind == Flash) && !(e.Factor > 0 && e.Factor <= 1000):
+			return fmt.Errorf("event %d: %s needs a factor above 0, up to 1000", i+1, e.Kind)
 		case e.Kind == Restart && (e.Skip < 0 || e.Skip >= s.Replicas):
 			return fmt.Errorf("event %d: there is no replica %d", i+1, e.Skip)
 		case e.Kind == Flash && (e.Count < 1 || e.Count > s.Resolvers):
