@@ -135,7 +135,7 @@ func Parse(name string, text []byte) (Scenario, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		text = []byte("{}")
 	}
-	if err := yaml.UnmarshalWithOptions(text, &s, yaml.Strict()); err != nil {
+	if err := decode(text, &s); err != nil {
 		return s, fmt.Errorf("scenario %s: %w", name, err)
 	}
 	if s.Servers == nil {
@@ -145,6 +145,16 @@ func Parse(name string, text []byte) (Scenario, error) {
 		return s, fmt.Errorf("scenario %s: %w", s.Name, err)
 	}
 	return s, nil
+}
+
+// decode survives what the library does not: it panics on some malformed documents.
+func decode(text []byte, s *Scenario) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("malformed YAML: %v", p)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(text, s, yaml.Strict())
 }
 
 // Bounds of a scenario: beyond, a run would not end in reasonable time or memory.
