@@ -17,17 +17,25 @@ type Base struct {
 	Regions  *steer.Regions            // may be nil
 	Indexed  bool                      // whether Farm.ByAddress will be asked
 	Default  steer.Service             // for what neither Redis nor the Corefile says of a service
+	Defaults map[string]steer.Service  // by zone: what holds in the place of Default there; several blocks have several
 }
 
 // board is a Base made ready to be asked by name.
 type board struct {
 	Base
+	zones   map[string]struct{}
 	specs   map[string]*steer.Service
 	servers map[string]map[string]*steer.Server
 }
 
 func newBoard(b Base) *board {
-	g := &board{Base: b, specs: make(map[string]*steer.Service), servers: make(map[string]map[string]*steer.Server)}
+	g := &board{
+		Base: b, zones: make(map[string]struct{}, len(b.Zones)), specs: make(map[string]*steer.Service),
+		servers: make(map[string]map[string]*steer.Server),
+	}
+	for _, zone := range b.Zones {
+		g.zones[zone] = struct{}{}
+	}
 	for i := range b.Services {
 		g.specs[b.Services[i].Name] = &b.Services[i]
 	}
@@ -46,13 +54,20 @@ func newBoard(b Base) *board {
 
 // covers says whether a service lies in the board's zones.
 func (g *board) covers(name string) bool {
-	if len(g.Zones) == 0 {
-		return true
+	_, ok := zoneIn(g.zones, name)
+	return ok || len(g.zones) == 0
+}
+
+// zoneIn returns what stands for the zone of a service, the most specific one. It costs a look a label.
+func zoneIn[T any](zones map[string]T, service string) (of T, ok bool) {
+	for name := strings.TrimPrefix(service, "*."); name != ""; {
+		if of, ok = zones[name]; ok {
+			return of, true
+		}
+		_, name, _ = strings.Cut(name, ".")
 	}
-	host := strings.TrimPrefix(name, "*.")
-	return slices.ContainsFunc(g.Zones, func(zone string) bool {
-		return zone == "." || host == zone || strings.HasSuffix(host, "."+zone)
-	})
+	of, ok = zones["."]
+	return of, ok
 }
 
 // has says whether the service is to be published: the Corefile or Redis says something of it, or it has servers.
@@ -170,7 +185,11 @@ func (g *board) service(name string, s *service) steer.Service {
 	if spec := g.specs[name]; spec != nil {
 		fill(&out, spec)
 	}
-	fill(&out, &g.Default)
+	def, ok := zoneIn(g.Defaults, name)
+	if !ok {
+		def = g.Default
+	}
+	fill(&out, &def)
 	return out
 }
 

@@ -150,12 +150,12 @@ func (v *server) record(svc, id string, reports map[[2]string]*Report) ServerRec
 func (db *Database) Base() Base {
 	specs := make(map[string]steer.Service)
 	servers := make(map[string]map[string]steer.Server)
-	var b Base
+	b := Base{Defaults: make(map[string]steer.Service)}
 	for _, n := range db.Nodes {
 		if n.Static == nil {
 			continue
 		}
-		b.Default = n.Static.Default
+		maps.Copy(b.Defaults, n.Static.Default)
 		maps.Copy(specs, n.Static.Services)
 		maps.Copy(servers, n.Static.Servers)
 	}
@@ -176,6 +176,20 @@ func (db *Database) Base() Base {
 		}
 	}
 	return b
+}
+
+// Answered says whether a replica that is alive answers for the service: whether it is in one's zones. When that is not
+// known, somebody may.
+func (db *Database) Answered(service string) bool {
+	for _, n := range db.Nodes {
+		if n.Static == nil {
+			return true
+		}
+		if _, ok := zoneIn(n.Static.Default, service); ok {
+			return true
+		}
+	}
+	return len(db.Nodes) == 0
 }
 
 // Snapshot builds what a replica with this Base has. Its capacities are those that replicas have measured, as far as they

@@ -254,6 +254,32 @@ func TestNodeRecordAfterARefusal(t *testing.T) {
 	})
 }
 
+// Blocks of one store say different things of the services in their zones, and of others nothing.
+func TestDatabaseOfSeveralBlocks(t *testing.T) {
+	r := storetest.Start(t)
+	s := open(t, store.Config{URLs: []string{r.URL}})
+	s.View(store.Base{Zones: []string{"example.org."}, Default: steer.Service{Answers: 2}})
+	s.View(store.Base{Zones: []string{"example.net."}, Default: steer.Service{Answers: 3}})
+	c := dial(t, r.URL)
+	want := map[string]int{www: 2, "www.example.net.": 3, "www.example.com.": 0}
+	for name := range want {
+		put(t, c, name, server("a", "192.0.2.1"))
+	}
+	var db *store.Database
+	storetest.Eventually(t, "the node record is there", func() bool {
+		var err error
+		db, err = c.Read(context.Background())
+		must(t, err)
+		return len(db.Nodes) == 1
+	})
+	snap := db.Snapshot(db.Base())
+	for name, answers := range want {
+		if f := snap.Farm(name); f == nil || f.Service.Answers != answers || db.Answered(name) != (answers != 0) {
+			t.Errorf("%s: got %+v, answered %v; want %d answers", name, f.Service, db.Answered(name), answers)
+		}
+	}
+}
+
 func TestReadWithoutRedis(t *testing.T) {
 	c := dial(t, "redis://127.0.0.1:1")
 	if _, err := c.Read(context.Background()); !store.IsUnreachable(err) {

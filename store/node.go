@@ -32,7 +32,7 @@ type Node struct {
 
 // Static is what stands in a replica's Corefile.
 type Static struct {
-	Default  steer.Service                      `json:"default"`
+	Default  map[string]steer.Service           `json:"default"`  // by zone
 	Services map[string]steer.Service           `json:"services"` // by name
 	Servers  map[string]map[string]steer.Server `json:"servers"`  // by service, by id
 }
@@ -98,9 +98,15 @@ func (s *Store) node(name string) *Node {
 func (s *Store) static() *Static {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	out := &Static{Services: make(map[string]steer.Service), Servers: make(map[string]map[string]steer.Server)}
+	out := &Static{Default: make(map[string]steer.Service), Services: make(map[string]steer.Service), Servers: make(map[string]map[string]steer.Server)}
 	for v := range s.views {
-		out.Default = v.board.Default
+		zones := v.board.Zones
+		if len(zones) == 0 {
+			zones = []string{"."}
+		}
+		for _, zone := range zones {
+			out.Default[zone] = v.board.Default
+		}
 		for name, spec := range v.board.specs {
 			merged := *spec
 			fill(&merged, &v.board.Default)

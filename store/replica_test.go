@@ -530,6 +530,16 @@ func TestBoard(t *testing.T) {
 			t.Errorf("server %s has weight %v: Redis overrides b, not a", m.Server.ID, m.Server.Weight)
 		}
 	}
+	w.board = newBoard(Base{
+		Default:  steer.Service{Answers: 1},
+		Defaults: map[string]steer.Service{"org.": {Answers: 2}, "example.org.": {Answers: 3}, "ample.org.": {Answers: 4}},
+	})
+	for name, want := range map[string]int{svc: 3, "*.example.org.": 3, "example.org.": 3, "a.org.": 2, "a.net.": 1} {
+		if s := w.board.service(name, nil); s.Answers != want {
+			t.Errorf("%s: %d answers, want the %d of its zone", name, s.Answers, want)
+		}
+	}
+	w.board = newBoard(Base{Zones: []string{"example.org."}, Services: []steer.Service{{Name: svc}}})
 	if names := w.board.names(w.r); len(names) != 1 || names[0] != svc {
 		t.Errorf("services %v: what lies outside the zones is left out", names)
 	}

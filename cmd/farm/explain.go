@@ -135,6 +135,7 @@ type explanation struct {
 	Fallback   string       `json:"fallback,omitempty"`
 	Personal   bool         `json:"personal"` // whether it depends on the client
 	Why        string       `json:"why"`
+	Note       string       `json:"note,omitempty"`
 	Candidates []candidate  `json:"candidates"`
 }
 
@@ -164,7 +165,7 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup) *expla
 	x := &explanation{
 		Name: l.name, Type: l.qtype, Service: f.Service.Name, Client: l.client, Region: l.region, Chance: l.chance,
 		Policy: e.Policy, Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
-		Personal: e.Pick.Personal, Why: why(&e), Candidates: []candidate{},
+		Personal: e.Pick.Personal, Why: why(&e), Note: w.unanswered(f.Service.Name), Candidates: []candidate{},
 	}
 	if e.Pick.N > 0 {
 		x.Tier = e.Pick.Tier + 1
@@ -203,6 +204,9 @@ func (x *explanation) write(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "rung %s, ttl %s, chance %d\n", x.Rung, ttlOf(x.TTL), x.Chance)
 	fmt.Fprintf(w, "why: %s\n", x.Why)
+	if x.Note != "" {
+		fmt.Fprintf(w, "but: %s\n", x.Note)
+	}
 	if len(x.Candidates) == 0 {
 		return nil
 	}

@@ -26,6 +26,14 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord) s
 	return noteOpen(c, r)
 }
 
+// unanswered warns of a service that stands in the database for nothing.
+func (w *world) unanswered(service string) string {
+	if w.Answered(service) {
+		return ""
+	}
+	return "no replica answers for it: it is in none of their zones"
+}
+
 func noteOpen(c *steer.Candidate, r *store.ServerRecord) string {
 	degraded := r.Report != nil && r.Report.Health == steer.Degraded
 	switch {

@@ -66,7 +66,7 @@ func (w *world) serviceStatus(f *steer.Farm) serviceStatus {
 	e := steer.Explain(f, nil, &steer.Query{Family: steer.AnyFamily})
 	s := serviceStatus{
 		Name: f.Service.Name, Policy: f.Service.Policy, Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL,
-		Servers: []serverStatus{},
+		Note: w.unanswered(f.Service.Name), Servers: []serverStatus{},
 	}
 	known := false
 	for i := range e.Candidates {

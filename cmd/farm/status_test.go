@@ -177,3 +177,26 @@ func TestReplica(t *testing.T) {
 		return v.Load().Farm("www.example.org.").State[0].Gate == steer.InMaint
 	})
 }
+
+// A service that no replica answers for looks well in the database; status and explain say that nobody is given it.
+func TestServiceInNoZoneOfAReplica(t *testing.T) {
+	f, r := onRedis(t)
+	s, err := store.Open(store.Config{URLs: []string{r.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.View(store.Base{Zones: []string{"example.org."}})
+	f.ok("server", "set", "www.example.org", "a", "--address", "192.0.2.1")
+	f.ok("server", "set", "www.example.com", "a", "--address", "192.0.2.1")
+	storetest.Eventually(t, "the replica tells of itself", func() bool { return strings.Contains(f.ok("status"), "REPLICA") })
+	const note = "no replica answers for it: it is in none of their zones"
+	if out := f.ok("status"); strings.Count(out, note) != 1 || !strings.Contains(out, "www.example.com.: "+note) {
+		t.Errorf("status:\n%s", out)
+	}
+	for name, want := range map[string]bool{"www.example.org": false, "www.example.com": true} {
+		if out := f.ok("explain", name); strings.Contains(out, "but: "+note) != want {
+			t.Errorf("explain:\n%s", out)
+		}
+	}
+}

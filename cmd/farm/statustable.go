@@ -30,6 +30,7 @@ type serviceStatus struct {
 	Open     int            `json:"open"`
 	MeanUtil *float64       `json:"utilization,omitempty"`
 	TTL      uint32         `json:"ttl"`
+	Note     string         `json:"note,omitempty"`
 	Servers  []serverStatus `json:"servers"`
 }
 
@@ -140,6 +141,9 @@ func (s *statusOf) replicaTable() *table {
 func (s *statusOf) notes() []string {
 	var lines []string
 	for _, sv := range s.Services {
+		if sv.Note != "" {
+			lines = append(lines, sv.Name+": "+sv.Note)
+		}
 		if sv.Rung != steer.Normal.String() {
 			lines = append(lines, fmt.Sprintf("%s: no server is open: answers come from rung %s", sv.Name, sv.Rung))
 		}
