@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coredns-farm/farm/sim/world"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as of a process that SIGINT ended
+)
+
+const usage = `Simulates how well policies steer: a farm of servers, resolvers that cache, clients behind them.
+
+  go run ./sim                                           all scenarios and policies, five seeds: some minutes
+  go run ./sim -scenario S2 -policy headroom,predict     a part of it
+  go run ./sim -scenario FILE.yaml -plots DIR            a farm of your own, with plots
+  go run ./sim -list                                     what there is
+
+A policy's name may be followed by the number of addresses an answer is to carry: headroom:3.
+docs/steering.md says what is measured, and explains the keys of a scenario file.
+
+`
+
+// options is what the command line says.
+type options struct {
+	scenarios, policies string
+	seeds               int
+	output, plots       string
+	docs, list          bool
+}
+
+// maxSeeds bounds how often anything is run.
+const maxSeeds = 1000
+
+// run is the command: it returns the exit code. Results go to stdout, all else to stderr.
+func run(args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		fmt.Fprintln(stderr, "sim:", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err = o.execute(ctx, stdout, stderr)
+	var bad usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "sim: interrupted; nothing was written")
+		return exitInterrupted
+	case errors.As(err, &bad):
+		fmt.Fprintln(stderr, "sim:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(stderr, "sim:", err)
+	return exitFailure
+}
+
+// usageError is a mistake of the one who gave the command.
+type usageError struct{ error }
+
+func parseOptions(args []string, stderr io.Writer) (*options, error) {
+	o := new(options)
+	f := flag.NewFlagSet("sim", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.scenarios, "scenario", "all", "`names` of scenarios, or YAML files, with commas")
+	f.StringVar(&o.policies, "policy", "all", "`names` of policies, with commas")
+	f.IntVar(&o.seeds, "seeds", 5, "how many `times` to run each, with other traffic each time")
+	f.StringVar(&o.output, "o", "table", "`form` of the output: table or json")
+	f.StringVar(&o.plots, "plots", "", "a `directory` to draw each scenario into, as SVG")
+	f.BoolVar(&o.docs, "docs", false, "run everything, and write docs/steering.md, its plots, and the README's table")
+	f.BoolVar(&o.list, "list", false, "list scenarios and policies")
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return o, o.check(f)
+}
+
+func (o *options) check(f *flag.FlagSet) error {
+	switch {
+	case f.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.seeds < 1 || o.seeds > maxSeeds:
+		return fmt.Errorf("-seeds %d: expected 1 to %d", o.seeds, maxSeeds)
+	case o.output != "table" && o.output != "json":
+		return fmt.Errorf("-o %s: expected table or json", o.output)
+	case o.docs && (o.scenarios != "all" || o.policies != "all"):
+		return errors.New("-docs runs everything: expected neither -scenario nor -policy")
+	}
+	return nil
+}
+
+func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
+	if o.list {
+		return list(stdout)
+	}
+	if o.docs {
+		return writeDocs(ctx, ".", o.seeds, stderr)
+	}
+	scenarios, err := chooseScenarios(o.scenarios)
+	if err != nil {
+		return usageError{err}
+	}
+	policies, err := choosePolicies(o.policies)
+	if err != nil {
+		return usageError{err}
+	}
+	rows, err := simulate(ctx, batch{scenarios, policies, o.seeds}, stderr)
+	if err != nil {
+		return err
+	}
+	if o.plots != "" {
+		if err := writePlots(o.plots, rows); err != nil {
+			return err
+		}
+	}
+	if o.output == "json" {
+		return writeJSON(stdout, rows)
+	}
+	return writeTable(stdout, rows)
+}
+
+func list(w io.Writer) error {
+	scenarios, err := world.BuiltIn()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "scenarios:")
+	for _, s := range scenarios {
+		fmt.Fprintf(w, "  %-16s %s\n", s.Name, s.Title)
+	}
+	fmt.Fprintln(w, "policies:")
+	for _, p := range world.Policies() {
+		fmt.Fprintf(w, "  %-16s %s\n", p.Name, p.Title)
+	}
+	return nil
+}
