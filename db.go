@@ -53,6 +53,7 @@ func (f *Farm) open() (*database, error) {
 		live.all = make(map[*database]struct{})
 	}
 	live.all[db] = struct{}{}
+	db.memory.join(db)
 	return db, nil
 }
 
@@ -60,6 +61,7 @@ func (db *database) release() {
 	live.Lock()
 	delete(live.all, db)
 	live.Unlock()
+	db.memory.leave(db)
 	db.view.Close()
 	db.store.Close()
 }

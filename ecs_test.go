@@ -141,7 +141,7 @@ func TestMetadata(t *testing.T) {
 	f.ServeDNS(ctx, dnstest.NewRecorder(&test.ResponseWriter{}), question("www.example.org.", dns.TypeA))
 	for label, want := range map[string]string{
 		"farm/service": "www.example.org.", "farm/server": "a", "farm/servers": "a,b", "farm/policy": "roundrobin",
-		"farm/reason": "normal", "farm/region": "", "farm/tier": "1", "farm/chance": "0",
+		"farm/reason": "normal", "farm/method": "policy", "farm/region": "", "farm/tier": "1", "farm/chance": "0",
 	} {
 		value := metadata.ValueFunc(ctx, label)
 		if value == nil || value() != want {

@@ -31,7 +31,7 @@ type source interface {
 }
 
 func newFarm(conf *config) *Farm {
-	f := &Farm{conf: conf, zones: newZones(conf.zones), memory: memoryOf(conf.zones)}
+	f := &Farm{conf: conf, zones: newZones(conf.zones), memory: memoryOf(conf.zones, conf.table)}
 	for _, z := range f.zones {
 		z.finish(conf.ns, conf.mailbox)
 	}

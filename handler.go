@@ -173,15 +173,18 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 		Region: q.client.region,
 		Family: family,
 		Chance: f.memory.learned.Chance(farm, q.client.prefix, kind, q.now),
+		Now:    q.now,
 	}
 	var p steer.Pick
 	if sq.Chance%sampled == 0 {
 		start := time.Now()
-		p = steer.Decide(farm, &sq)
+		p = steer.DecideWith(farm, f.memory.learned, &sq)
 		decisionSeconds.Observe(time.Since(start).Seconds())
 	} else {
-		p = steer.Decide(farm, &sq)
+		p = steer.DecideWith(farm, f.memory.learned, &sq)
 	}
+	p.TTL = q.ttl(p.TTL) // what is learned goes by how long the answer stands
+	f.memory.learned.Note(farm, &sq, &p)
 	f.note(q, farm, &p)
 	return p
 }
@@ -189,6 +192,7 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 // note leaves what the pick means for the reply, for metrics, and for other plugins.
 func (f *Farm) note(q *query, farm *steer.Farm, p *steer.Pick) {
 	rungs[p.Rung].Inc()
+	methods[p.By].Inc()
 	f.memory.picks.add(farm, p)
 	f.describe(q, farm, p)
 	if p.Rung == steer.Nothing {

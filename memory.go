@@ -14,33 +14,47 @@ import (
 type memory struct {
 	learned *steer.Learned
 	picks   picks
+	school  school
 }
 
 // pairBits sizes the table of who was just answered: half a MiB, for 65,536 clients within a second.
 const pairBits = 16
 
+// table is the size of the table of resolvers, and what it is told of clients.
+type table struct {
+	bits  int     // 2^bits resolvers
+	first float64 // the part of the clients that take the first address of an answer
+}
+
+// memoryName is what blocks have in common that share a memory. A table of another size is another one.
+type memoryName struct {
+	zones string
+	table table
+}
+
 var memories struct {
 	sync.Mutex
-	byZones map[string]weak.Pointer[memory]
+	byName map[memoryName]weak.Pointer[memory]
 }
 
 // memoryOf returns the memory of the live blocks of these zones, or a new one.
-func memoryOf(zones []string) *memory {
+func memoryOf(zones []string, t table) *memory {
 	memories.Lock()
 	defer memories.Unlock()
-	key := strings.Join(zones, " ")
-	if m := memories.byZones[key].Value(); m != nil {
+	name := memoryName{strings.Join(zones, " "), t}
+	if m := memories.byName[name].Value(); m != nil {
 		return m
 	}
-	for k, m := range memories.byZones {
+	for k, m := range memories.byName {
 		if m.Value() == nil {
-			delete(memories.byZones, k)
+			delete(memories.byName, k)
 		}
 	}
 	m := &memory{learned: steer.NewLearned(pairBits, rand.Uint64())}
-	if memories.byZones == nil {
-		memories.byZones = make(map[string]weak.Pointer[memory])
+	m.learned.Resize(t.bits, t.first)
+	if memories.byName == nil {
+		memories.byName = make(map[memoryName]weak.Pointer[memory])
 	}
-	memories.byZones[key] = weak.Make(m)
+	memories.byName[name] = weak.Make(m)
 	return m
 }

@@ -22,6 +22,7 @@ func (f *Farm) describe(q *query, farm *steer.Farm, p *steer.Pick) {
 	set("servers", func() string { return serverIDs(farm, pick.Servers[:pick.N]) })
 	set("policy", func() string { return string(farm.Service.Policy) })
 	set("reason", func() string { return pick.Rung.String() })
+	set("method", func() string { return pick.By.String() })
 	set("region", func() string {
 		if region == 0 {
 			return ""

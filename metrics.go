@@ -62,6 +62,20 @@ var (
 		Help:      "Counter of decisions, by how far down the ladder they went.",
 	}, []string{"rung"})
 
+	methodsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace,
+		Subsystem: pluginName,
+		Name:      "methods_total",
+		Help:      "Counter of decisions, by what they went by: the policy, or under predict the steps down from it.",
+	}, []string{"method"})
+
+	sharedTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace,
+		Subsystem: pluginName,
+		Name:      "shared_total",
+		Help:      "Counter of what other replicas said of the resolvers of a service, by whether it could be read.",
+	}, []string{"outcome"})
+
 	decisionSeconds = promauto.NewHistogram(prometheus.HistogramOpts{
 		Namespace: plugin.Namespace,
 		Subsystem: pluginName,
@@ -83,6 +97,19 @@ var rungs = func() (c [steer.Rungs]prometheus.Counter) {
 	}
 	return c
 }()
+
+// methods holds those of the methods.
+var methods = func() (c [steer.Again + 1]prometheus.Counter) {
+	for i := range c {
+		c[i] = methodsTotal.WithLabelValues(steer.Method(i).String())
+	}
+	return c
+}()
+
+var (
+	sharedTaken    = sharedTotal.WithLabelValues("taken")
+	sharedRejected = sharedTotal.WithLabelValues("rejected")
+)
 
 // counters are the request counters of one zone, by the server and view that the query came through: a short list, for
 // a block serves few. They are resolved by the first query of each.

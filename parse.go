@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"math/bits"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,7 @@ type config struct {
 	ns       []nameServer
 	mailbox  string
 	rewrite  bool
+	table    table // of resolvers
 }
 
 // parser reads one block. Each property is read by its own entry of properties.
@@ -64,6 +66,7 @@ var properties = map[string]property[*config]{
 	"hard":        ofDefaults("hard"),
 	"slow_start":  ofDefaults("slow_start"),
 	"drain":       ofDefaults("drain"),
+	"resolvers":   {read: readResolvers},
 	"region":      {read: readRegion, many: true},
 	"ecs":         {read: readECS},
 	"explain":     {read: readExplain},
@@ -76,13 +79,16 @@ var properties = map[string]property[*config]{
 // ofDefaults is a property of a service, said of all the services of the block.
 func ofDefaults(name string) property[*config] {
 	return property[*config]{read: func(p *parser, args []string, conf *config) error {
-		return serviceProperties[name].read(p, args, &serviceBlock{service: &conf.defaults})
+		return serviceProperties[name].read(p, args, &serviceBlock{service: &conf.defaults, first: &conf.table.first})
 	}}
 }
 
 // parse reads the farm block of a server block. Errors carry file and line.
 func parse(c *caddy.Controller) (*config, error) {
-	p := &parser{Controller: c, conf: &config{servers: make(map[string][]steer.Server)}}
+	p := &parser{Controller: c, conf: &config{
+		servers: make(map[string][]steer.Server),
+		table:   table{bits: steer.DefaultResolvers, first: steer.DefaultFirst},
+	}}
 	for i := 0; c.Next(); i++ {
 		if i > 0 {
 			return nil, plugin.ErrOnce
@@ -219,6 +225,21 @@ func readState(p *parser, args []string, conf *config) error {
 
 func readMaxStale(p *parser, args []string, conf *config) (err error) {
 	conf.maxStale, err = p.duration("max_stale", args)
+	return err
+}
+
+// Least and most resolvers of which anything is remembered. Each takes some 500 octets.
+const (
+	minResolvers = 64
+	maxResolvers = 1 << 20
+)
+
+// readResolvers reads how many there is to be room for. The table's size is the next power of two.
+func readResolvers(p *parser, args []string, conf *config) error {
+	n, err := p.integer("resolvers", args, minResolvers, maxResolvers)
+	if err == nil {
+		conf.table.bits = bits.Len(uint(n - 1))
+	}
 	return err
 }
 

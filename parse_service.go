@@ -16,6 +16,7 @@ import (
 type serviceBlock struct {
 	service *steer.Service
 	servers []steer.Server
+	first   *float64 // where a policy's option goes; nil in the block of one service
 }
 
 var serviceProperties = map[string]property[*serviceBlock]{
@@ -57,12 +58,25 @@ func readService(p *parser, args []string, conf *config) error {
 	return nil
 }
 
+// readPolicy reads: policy NAME, or: policy predict [first F], where F is the part of the clients that take the first address of
+// an answer. That is said of all services, because so it is of resolvers: one asks for many services.
 func readPolicy(p *parser, args []string, b *serviceBlock) error {
-	if len(args) != 1 || !slices.Contains(steer.Policies, steer.Policy(args[0])) {
+	if len(args) == 0 || !slices.Contains(steer.Policies, steer.Policy(args[0])) {
 		return p.Errf("policy needs one of %v, not %q", steer.Policies, strings.Join(args, " "))
 	}
 	b.service.Policy = steer.Policy(args[0])
-	return nil
+	switch options := args[1:]; {
+	case len(options) == 0:
+		return nil
+	case b.service.Policy != steer.Predict || options[0] != "first":
+		return p.Errf("policy %s has no option %q", args[0], options[0])
+	case b.first == nil:
+		return p.Err("policy predict first is said once for the whole block, not in a service")
+	default:
+		var err error
+		*b.first, err = p.part("policy predict first", options[1:])
+		return err
+	}
 }
 
 func readAnswers(p *parser, args []string, b *serviceBlock) error {

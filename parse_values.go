@@ -40,6 +40,16 @@ func (p *parser) number(name string, args []string, hi float64) (float64, error)
 	return 0, p.Errf("%s needs a number above 0 and up to %v, not %q", name, hi, strings.Join(args, " "))
 }
 
+// part reads a number from 0 to 1.
+func (p *parser) part(name string, args []string) (float64, error) {
+	if len(args) == 1 {
+		if x, err := strconv.ParseFloat(args[0], 64); err == nil && x >= 0 && x <= 1 {
+			return x, nil
+		}
+	}
+	return 0, p.Errf("%s needs a number from 0 to 1, not %q", name, strings.Join(args, " "))
+}
+
 // duration reads a time above 0: 90s, 5m, or a number of seconds.
 func (p *parser) duration(name string, args []string) (time.Duration, error) {
 	if len(args) == 1 {

@@ -53,7 +53,11 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n mailbox\n}", "mailbox needs one name"},
 	{"farm example.org {\n mailbox a@b\n}", "mailbox needs a name"},
 
-	{"farm example.org {\n policy best\n}", "policy needs one of [headroom"},
+	{"farm example.org {\n policy best\n}", "policy needs one of ["},
+	{"farm example.org {\n policy headroom first 0.3\n}", `policy headroom has no option "first"`},
+	{"farm example.org {\n resolvers\n}", "resolvers needs a whole number from 64 to 1048576"},
+	{"farm example.org {\n resolvers 63\n}", "resolvers needs a whole number from 64 to 1048576"},
+	{"farm example.org {\n resolvers 1048577\n}", "resolvers needs a whole number from 64 to 1048576"},
 	{"farm example.org {\n answers 0\n}", "answers needs a whole number from 1 to 8"},
 	{"farm example.org {\n answers 9\n}", "answers needs a whole number from 1 to 8"},
 	{"farm example.org {\n answers 1 2\n}", "answers needs a whole number"},
@@ -197,6 +201,25 @@ func TestParse(t *testing.T) {
 	}
 	if !conf.fall.Through("x.example.org.") {
 		t.Error("Fallthrough: got none")
+	}
+}
+
+func TestParseTable(t *testing.T) {
+	for _, tc := range []struct {
+		lines string
+		want  table
+	}{
+		{"", table{14, 0.3}},
+		{"resolvers 64\n", table{6, 0.3}},
+		{"resolvers 65\n", table{7, 0.3}},
+		{"resolvers 1048576\n", table{20, 0.3}},
+	} {
+		conf, err := parse(caddy.NewTestController("dns", "farm example.org {\n"+tc.lines+"}"))
+		if err != nil {
+			t.Errorf("%q: %v", tc.lines, err)
+		} else if conf.table != tc.want {
+			t.Errorf("%q: got %+v, want %+v", tc.lines, conf.table, tc.want)
+		}
 	}
 }
 
