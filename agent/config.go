@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -158,7 +159,21 @@ func located(err error) error {
 		return err
 	}
 	at := y.GetToken().Position
-	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, y.GetMessage())
+	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, messageOf(y))
+}
+
+// messageOf speaks of what the operator can write, where the decoder speaks of Go's types.
+func messageOf(y yaml.Error) string {
+	t, ok := errors.AsType[*yaml.TypeError](y)
+	switch {
+	case !ok || t.DstType == nil:
+		return y.GetMessage()
+	case t.DstType == reflect.TypeFor[time.Duration]():
+		return "expected a duration with its unit, such as 2s"
+	case t.DstType.Kind() == reflect.Int || t.DstType.Kind() == reflect.Float64:
+		return "expected a number"
+	}
+	return y.GetMessage()
 }
 
 // The defaults.

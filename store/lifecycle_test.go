@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -277,6 +278,28 @@ func TestDatabaseOfSeveralBlocks(t *testing.T) {
 		if f := snap.Farm(name); f == nil || f.Service.Answers != answers || db.Answered(name) != (answers != 0) {
 			t.Errorf("%s: got %+v, answered %v; want %d answers", name, f.Service, db.Answered(name), answers)
 		}
+	}
+}
+
+func TestWriteWithoutAPassword(t *testing.T) {
+	r := storetest.Start(t)
+	r.Do("CONFIG", "SET", "requirepass", "secret")
+	_, err := dial(t, r.URL).PutServer(context.Background(), www, server("a", "192.0.2.1"), store.ByAgent)
+	if err == nil || !strings.Contains(err.Error(), "expected a password in the URL") || store.IsInvalid(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A database that was never reached is not said to be lost, nor answers to be what was read of it.
+func TestFirstReadFails(t *testing.T) {
+	said := make(chan string, 1)
+	s, err := store.Open(store.Config{URLs: []string{"redis://127.0.0.1:1"}, Logger: store.Logger{
+		Warnf: func(f string, args ...any) { said <- fmt.Sprintf(f, args...) },
+	}})
+	must(t, err)
+	defer s.Close()
+	if line := <-said; !strings.Contains(line, "not reached yet") || !strings.Contains(line, "only the services of the Corefile") {
+		t.Errorf("got %q", line)
 	}
 }
 

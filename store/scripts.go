@@ -75,6 +75,10 @@ func refusal(err error) error {
 		if why, ok := strings.CutPrefix(e.Error(), "FARM "); ok {
 			return bad("refused", "%s", why)
 		}
+		// Without a password Redis does not even read a command of this many arguments, and says so in its own terms.
+		if strings.Contains(e.Error(), "unauthenticated") {
+			return fmt.Errorf("%w: expected a password in the URL", err)
+		}
 	}
 	return err
 }

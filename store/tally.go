@@ -59,10 +59,25 @@ func (s *Store) lost(shard int, err error) {
 	sh.synced = false
 	if s.tally.lostAt == 0 {
 		s.tally.lostAt = now
-		s.cfg.Logger.warn("store %s: lost: %s; answers go on from what was read last", s.client, clip(err.Error()))
+		s.cfg.Logger.warn("store %s: %s: %s; %s", s.client, s.tally.howLost(), clip(err.Error()), s.meanwhile())
 	}
 	s.tally.errs[shard] = clip(err.Error())
 	s.wakeUp()
+}
+
+func (t *tally) howLost() string {
+	if t.connects == 0 {
+		return "not reached yet"
+	}
+	return "lost"
+}
+
+// meanwhile says what answers are made of while the database is not there.
+func (s *Store) meanwhile() string {
+	if s.hasLoaded() {
+		return "answers go on from what was read last"
+	}
+	return "only the services of the Corefile are known"
 }
 
 // gap notes that a shard has to be read anew. It is at once, and so not worth a line.
