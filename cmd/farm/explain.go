@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/coredns-farm/farm/steer"
@@ -20,8 +21,9 @@ now, and show every server with what speaks for and against it.
 Chance decides between servers: a replay with the chance of an earlier answer, and
 the same database, gives the same servers. Without --chance each run draws anew.
 
-What a replica measures over time (capacity) and saw itself (a server that joins)
-stands in its memory alone; here capacity is as declared, and nobody joins.`
+Capacities, and under predict the loads behind resolvers, are what the replicas have
+told each other in the last seconds. What stands in the memory of one replica alone
+is not seen here: answers that it has just given, and servers that it saw join.`
 
 const explainExample = `  farm explain www.example.org
   farm explain www.example.org --client 192.0.2.0/24 --region eu --type AAAA
@@ -128,6 +130,7 @@ type explanation struct {
 	Region     string       `json:"region,omitempty"`
 	Chance     uint64       `json:"chance"`
 	Policy     steer.Policy `json:"policy"`
+	Method     string       `json:"method"` // what the pick went by: the policy, or under predict the steps down from it
 	Rung       string       `json:"rung"`
 	Tier       int          `json:"tier"` // of the pick, from 1; 0 if nobody was picked
 	TTL        uint32       `json:"ttl"`
@@ -136,6 +139,7 @@ type explanation struct {
 	Personal   bool         `json:"personal"` // whether it depends on the client
 	Why        string       `json:"why"`
 	Note       string       `json:"note,omitempty"`
+	Resolver   *resolver    `json:"resolver,omitempty"` // where the pick was made by prediction
 	Candidates []candidate  `json:"candidates"`
 }
 
@@ -151,27 +155,35 @@ type candidate struct {
 	Weight    float64      `json:"weight"`
 	Tier      int          `json:"tier"` // from 1; 0 takes no part
 	Share     float64      `json:"share"`
+	Predicted *float64     `json:"predicted,omitempty"` // utilisation once what was answered has arrived; under prediction
+	Score     *float64     `json:"score,omitempty"`     // what this answer would bring it to; the least is picked
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Target    string       `json:"target,omitempty"`
 	Note      string       `json:"note,omitempty"`
 }
 
 func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup) *explanation {
-	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance}
+	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now}
 	if l.region != "" {
 		q.Region = regions.Number(l.region)
 	}
-	e := steer.Explain(f, regions, &q)
+	learned, told, damaged := w.learned(f)
+	e := steer.ExplainWith(f, learned, regions, &q)
 	x := &explanation{
 		Name: l.name, Type: l.qtype, Service: f.Service.Name, Client: l.client, Region: l.region, Chance: l.chance,
-		Policy: e.Policy, Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
-		Personal: e.Pick.Personal, Why: why(&e), Note: w.unanswered(f.Service.Name), Candidates: []candidate{},
+		Policy: e.Policy, Method: e.Pick.By.String(), Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
+		Personal: e.Pick.Personal, Why: why(&e), Note: w.unanswered(f.Service.Name),
+		Resolver: resolverOf(&e, told, damaged), Candidates: []candidate{},
 	}
 	if e.Pick.N > 0 {
 		x.Tier = e.Pick.Tier + 1
 	}
 	for i := range e.Candidates {
-		x.Candidates = append(x.Candidates, w.candidate(f, &e.Candidates[i]))
+		c := w.candidate(f, &e.Candidates[i])
+		if x.Resolver != nil {
+			c.Predicted, c.Score = &e.Candidates[i].Predicted, &e.Candidates[i].Score
+		}
+		x.Candidates = append(x.Candidates, c)
 	}
 	return x
 }
@@ -207,6 +219,9 @@ func (x *explanation) write(w io.Writer) error {
 	if x.Note != "" {
 		fmt.Fprintf(w, "but: %s\n", x.Note)
 	}
+	if x.Resolver != nil {
+		x.Resolver.write(w, len(x.Answers))
+	}
 	if len(x.Candidates) == 0 {
 		return nil
 	}
@@ -221,18 +236,36 @@ func clientText(p netip.Prefix) string {
 	return p.String()
 }
 
+// table has, under prediction, the predictions in the place of shares: an answer goes to whoever will be utilised least.
 func (x *explanation) table() *table {
-	t := newTable("RANK", "SERVER", "GATE", "UTIL", "CAPACITY", "RAMP", "ADMIT", "TIER", "SHARE", "ADDRESSES", "NOTE")
+	decides := []string{"SHARE"}
+	if x.Resolver != nil {
+		decides = []string{"PENDING", "PREDICTED", "SCORE"}
+	}
+	t := newTable(slices.Concat([]string{"RANK", "SERVER", "GATE", "UTIL", "CAPACITY", "RAMP", "ADMIT", "TIER"}, decides,
+		[]string{"ADDRESSES", "NOTE"})...)
 	for i := range x.Candidates {
 		c := &x.Candidates[i]
-		util := percent(c.Util)
-		if !c.Known {
-			util = "(" + util + ")"
-		}
-		t.add(numberOr(c.Rank), c.ID, c.Gate, util, quantity(c.Capacity), percent(c.Ramp), percent(c.Admit), numberOr(c.Tier),
-			share(c.Share), where(c.Addresses, c.Target), c.Note)
+		t.add(slices.Concat(
+			[]string{numberOr(c.Rank), c.ID, c.Gate, c.utilText(), quantity(c.Capacity), percent(c.Ramp), percent(c.Admit), numberOr(c.Tier)},
+			c.decides(), []string{where(c.Addresses, c.Target), c.Note})...)
 	}
 	return t
+}
+
+func (c *candidate) utilText() string {
+	if !c.Known {
+		return "(" + percent(c.Util) + ")"
+	}
+	return percent(c.Util)
+}
+
+// decides is what the pick went by.
+func (c *candidate) decides() []string {
+	if c.Predicted == nil {
+		return []string{share(c.Share)}
+	}
+	return []string{percent(*c.Predicted - c.Util), percent(*c.Predicted), percent(*c.Score)}
 }
 
 // named is the explanation of the name of one server: it answers with itself, nothing is decided.

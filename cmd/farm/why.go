@@ -9,13 +9,18 @@ import (
 
 // policyWords says what each policy goes by.
 var policyWords = map[steer.Policy]string{
-	// What predict has learned of resolvers stands in the replicas' memory alone.
-	steer.Predict:    "gives the servers that will be utilised least; with nothing learned, as here, those that report the least",
+	steer.Predict:    "gives the servers that will be utilised least once what was answered has arrived",
 	steer.Headroom:   "shares answers by capacity times free utilisation",
 	steer.Weighted:   "shares answers by declared weight",
 	steer.RoundRobin: "gives the servers their turns, one after the other",
 	steer.Sticky:     "keeps a client with the servers nearest to it by hash that have room",
 	steer.First:      "gives everybody the first server, and the next one as it fills or fails",
+}
+
+// methodWords says, under predict, how far down from prediction the pick went.
+var methodWords = map[steer.Method]string{
+	steer.ByHeadroom: ", and nothing is known of loads yet, so here by capacity times free utilisation",
+	steer.ByCapacity: ", and no server reports utilisation, so here by capacity",
 }
 
 // rungWords says what each rung of the ladder means.
@@ -49,7 +54,7 @@ func whyDrawn(e *steer.Explanation) string {
 			members++
 		}
 	}
-	said := fmt.Sprintf("%s %s", e.Policy, policyWords[e.Policy])
+	said := fmt.Sprintf("%s %s%s", e.Policy, policyWords[e.Policy], methodWords[p.By])
 	if tiers > 1 {
 		said += fmt.Sprintf("; the answer fell to tier %d of %d, which holds %s", p.Tier+1, tiers, count(members, "server"))
 	} else {
