@@ -147,7 +147,7 @@ func leaseEnd(r *store.Report) int64 { return r.At + int64(r.Lease*1000) }
 func (w *world) replicaStatus(n *store.Node) replicaStatus {
 	s := replicaStatus{
 		Name: n.Name, Version: n.Version, State: "synced", Up: w.ago(n.Since).Seconds(),
-		Services: n.Services, Servers: n.Servers,
+		Services: n.Services, Servers: n.Servers, Orphans: n.Orphans,
 	}
 	for _, sh := range n.Shards {
 		s.Lag += sh.Behind

@@ -178,6 +178,22 @@ func TestReplica(t *testing.T) {
 	})
 }
 
+// After a flush the database is empty, and the replica serves on: status says so.
+func TestOrphansAreTold(t *testing.T) {
+	f, r := onRedis(t)
+	s, err := store.Open(store.Config{URLs: []string{r.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f.ok("server", "set", "www.example.org", "a", "--address", "192.0.2.1")
+	storetest.Eventually(t, "the server is known", func() bool { return s.Status().Servers == 1 })
+	r.Do("FLUSHALL")
+	storetest.Eventually(t, "the replica tells of what it serves", func() bool {
+		return strings.Contains(f.ok("status"), ": still serves 1 server that the database has lost")
+	})
+}
+
 // A service that no replica answers for looks well in the database; status and explain say that nobody is given it.
 func TestServiceInNoZoneOfAReplica(t *testing.T) {
 	f, r := onRedis(t)

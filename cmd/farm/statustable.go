@@ -66,6 +66,7 @@ type replicaStatus struct {
 	Lag      uint64  `json:"lag"`
 	Services int     `json:"services"`
 	Servers  int     `json:"servers"`
+	Orphans  int     `json:"orphans,omitempty"`
 	Rejects  uint64  `json:"rejects"`
 }
 
@@ -151,6 +152,11 @@ func (s *statusOf) notes() []string {
 			if v.Note != "" {
 				lines = append(lines, fmt.Sprintf("%s %s: %s", sv.Name, v.ID, v.Note))
 			}
+		}
+	}
+	for _, r := range s.Replicas {
+		if r.Orphans > 0 {
+			lines = append(lines, fmt.Sprintf("%s: still serves %s that the database has lost", r.Name, count(r.Orphans, "server")))
 		}
 	}
 	for _, b := range s.Bad {
