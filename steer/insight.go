@@ -5,7 +5,7 @@ type Insight struct {
 	Known   bool    // whether it asked before, or another replica knows it
 	Load    float64 // requests a second behind it, as far as that is known
 	Spread  float64 // standard deviation of that
-	Size    float64 // what it is taken for in doubt: Load and twice Spread
+	Size    float64 // what it is taken for in doubt: Load and several times Spread
 	Part    float64 // of the load of the whole service
 	Live    bool    // whether it is still giving out its last answer
 	Asked   int64   // ms; when it asked last

@@ -8,7 +8,7 @@ const (
 	stay        = 0.05   // of the mean utilisation: what keeping a resolver where it is is worth
 	leastAnswer = 4      // addresses: the least that an answer carries if servers allow
 	spread      = 4      // addresses for each mean server's load behind the resolver
-	doubt       = 2      // standard deviations by which an uncertain load is taken to be larger
+	doubt       = 4      // standard deviations by which an uncertain load is taken to be larger
 	unknown     = 0.8    // relative standard deviation of a load above which as many addresses are given as there can be
 	stalled     = 10_000 // ms since the last Tick from which what it worked out is not gone by
 )

@@ -28,7 +28,7 @@ const (
 )
 
 // Policies lists every policy, the default first.
-var Policies = []Policy{Headroom, Weighted, RoundRobin, Sticky, First}
+var Policies = []Policy{Headroom, Predict, Weighted, RoundRobin, Sticky, First}
 
 // Service is what an operator says of a service. A zero field is not said: the defaults of [Defaults] stand in for it.
 // The JSON form is a field of the services hash in the services database (docs/redis.md).
