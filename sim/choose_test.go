@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/coredns-farm/farm/sim/world"
 )
 
 // badScenarios are files that are refused, and what is said of them.
@@ -51,29 +49,4 @@ func TestExamples(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// FuzzScenario: whatever a file says, it is refused or it is bounded.
-func FuzzScenario(f *testing.F) {
-	for _, tc := range badScenarios {
-		if len(tc.text) < 1000 {
-			f.Add([]byte(tc.text))
-		}
-	}
-	for _, file := range []string{"testdata/tiny.yaml", "examples/farm.yaml"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := world.Parse("fuzz", text)
-		if err != nil {
-			return
-		}
-		if c := s.Capacity(); !(c > 0) || !(s.Utilization > 0) || !(s.Duration > s.From) {
-			t.Errorf("Expected a farm with a load, got %g requests a second at %g from %g to %g s", c, s.Utilization, s.From, s.Duration)
-		}
-	})
 }

@@ -51,12 +51,8 @@ var hard = []struct {
 
 // writeDocs runs everything and writes what is published of it, below root.
 func writeDocs(ctx context.Context, root string, seeds int, stderr io.Writer) error {
-	front, err := os.ReadFile(filepath.Join(root, readme))
-	if err != nil {
-		return fmt.Errorf("cannot write the docs: expected the root of the repository here: %w", err)
-	}
-	if _, err := withTable(string(front), ""); err != nil {
-		return err
+	if _, err := readmeWith(root, ""); err != nil {
+		return err // now, and not after minutes
 	}
 	scenarios, err := world.BuiltIn()
 	if err != nil {
@@ -74,7 +70,7 @@ func writeDocs(ctx context.Context, root string, seeds int, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	return publish(root, string(front), rows, open)
+	return publish(root, rows, open)
 }
 
 // simulateHard runs the open problems.
@@ -103,12 +99,12 @@ func example(name string) (world.Scenario, error) {
 }
 
 // publish writes the docs, their plots, and the README's table.
-func publish(root, front string, rows, open []row) error {
+func publish(root string, rows, open []row) error {
 	text, err := render(rows, open)
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", docsFile, err)
 	}
-	front, err = withTable(front, matrix(rows, func(r *row) float64 { return r.p99.value }))
+	front, err := readmeWith(root, matrix(rows, func(r *row) float64 { return r.p99.value }))
 	if err != nil {
 		return err
 	}
@@ -118,17 +114,21 @@ func publish(root, front string, rows, open []row) error {
 	if err := replaceFile(filepath.Join(root, docsFile), text); err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(root, readme), []byte(front))
+	return replaceFile(filepath.Join(root, readme), front)
 }
 
-// withTable puts the table between its lines in the README.
-func withTable(front, table string) (string, error) {
-	head, rest, begun := strings.Cut(front, tableBegin+"\n")
+// readmeWith returns the README as it is now, with the table between its lines.
+func readmeWith(root, table string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(root, readme))
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the docs: expected the root of the repository here: %w", err)
+	}
+	head, rest, begun := strings.Cut(string(text), tableBegin+"\n")
 	_, tail, ended := strings.Cut(rest, tableEnd+"\n")
 	if !begun || !ended {
-		return "", fmt.Errorf("%s: expected the line %q, and %q further down", readme, tableBegin, tableEnd)
+		return nil, fmt.Errorf("%s: expected the line %q, and %q further down", readme, tableBegin, tableEnd)
 	}
-	return head + tableBegin + "\n" + table + tableEnd + "\n" + tail, nil
+	return []byte(head + tableBegin + "\n" + table + tableEnd + "\n" + tail), nil
 }
 
 // render fills the template.

@@ -37,7 +37,10 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	front := "# farm\n" + tableBegin + "\nold\n" + tableEnd + "\nrest\n"
-	if err := publish(root, front, rows, rows[:2]); err != nil {
+	if err := os.WriteFile(filepath.Join(root, readme), []byte(front), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(root, rows, rows[:2]); err != nil {
 		t.Fatal(err)
 	}
 	docs, table := read(t, filepath.Join(root, docsFile)), read(t, filepath.Join(root, readme))

@@ -135,20 +135,3 @@ func TestOffered(t *testing.T) {
 	}
 	within(t, "utilisation", sum/float64(len(r.Series)-len(r.Series)/2), .55, .01)
 }
-
-// TestFloors: nothing is below the floors.
-func TestFloors(t *testing.T) {
-	s, err := world.Parse("short", []byte("duration: 300\nfrom: 120"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	oracle, ideal := simulated(t, s, "oracle"), simulated(t, s, "ideal")
-	if oracle.MeanRatio >= ideal.MeanRatio {
-		t.Errorf("Expected the oracle below the ideal: %g, %g", oracle.MeanRatio, ideal.MeanRatio)
-	}
-	for _, p := range []string{"uniform", "headroom", "predict"} {
-		if r := simulated(t, s, p); r.MeanRatio <= ideal.MeanRatio {
-			t.Errorf("Expected %s above the ideal: %g, %g", p, r.MeanRatio, ideal.MeanRatio)
-		}
-	}
-}
