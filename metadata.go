@@ -21,14 +21,17 @@ func (f *Farm) describe(q *query, farm *steer.Farm, p *steer.Pick) {
 	set("server", func() string { return serverIDs(farm, pick.Servers[:min(pick.N, 1)]) })
 	set("servers", func() string { return serverIDs(farm, pick.Servers[:pick.N]) })
 	set("policy", func() string { return string(farm.Service.Policy) })
-	set("reason", func() string { return pick.Rung.String() })
-	set("method", func() string { return pick.By.String() })
 	set("region", func() string {
 		if region == 0 {
 			return ""
 		}
 		return f.regions.Name(region)
 	})
+	if q.outcome == outcomeRewritten {
+		return // the rest is of a decision of our own
+	}
+	set("reason", func() string { return pick.Rung.String() })
+	set("method", func() string { return pick.By.String() })
 	set("tier", func() string { return strconv.Itoa(pick.Tier + 1) })
 	set("chance", func() string { return strconv.FormatUint(pick.Chance, 10) })
 }

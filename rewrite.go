@@ -67,12 +67,28 @@ func (f *Farm) steered(q *query, m *dns.Msg) *dns.Msg {
 		return m
 	}
 	q.outcome = outcomeRewritten
+	f.noteKept(q, farm, addrs, kept)
 	for i := range kept {
 		kept[i] = at[kept[i]]
 	}
 	out := reduced(m, at, kept, q.ttl(ttlOf(farm)))
 	q.scoped(out, scopeOf(farm, &q.client, farm.Service.Policy == steer.Sticky))
 	return out
+}
+
+// noteKept counts the servers whose addresses stayed in the answer, and tells other plugins of them. Strangers are
+// nobody's.
+func (f *Farm) noteKept(q *query, farm *steer.Farm, addrs []netip.Addr, kept []int) {
+	var p steer.Pick
+	for _, i := range kept {
+		s := int32(farm.ByAddress(addrs[i]))
+		if s >= 0 && p.N < len(p.Servers) && !slices.Contains(p.Servers[:p.N], s) {
+			p.Servers[p.N] = s
+			p.N++
+		}
+	}
+	f.memory.picks.add(farm, &p)
+	f.describe(q, farm, &p)
 }
 
 // reduced returns a copy of an answer that has, of its records at some places, only those that are kept, last and in

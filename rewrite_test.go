@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns/coredns/plugin/metadata"
 	"github.com/coredns/coredns/plugin/pkg/dnstest"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/miekg/dns"
@@ -207,5 +208,26 @@ func TestRewriteStale(t *testing.T) {
 	f.conf.maxStale = 0
 	if m, _ := ask(t, f, question("www.example.org.", dns.TypeA), ""); len(m.Answer) != 1 || m.Answer[0].Header().Ttl > staleTTL {
 		t.Errorf("Got %v", m)
+	}
+}
+
+// Of an answer that was steered, other plugins and metrics learn which servers it kept; a stranger's address is nobody's.
+func TestRewrittenIsTold(t *testing.T) {
+	f := newTestFarm(t, "farm kept.test {\nrewrite\nservice www.kept.test {\npolicy first\nserver a 192.0.2.1\nserver b 192.0.2.2\n}\n}")
+	f.Next = &scripted{answer: records("www.kept.test. 60 IN A 192.0.2.2", "www.kept.test. 60 IN A 192.0.2.1")}
+	ctx := metadata.ContextWithMetadata(t.Context())
+	f.ServeDNS(ctx, dnstest.NewRecorder(&test.ResponseWriter{}), question("www.kept.test.", dns.TypeA))
+	for label, want := range map[string]string{
+		"farm/service": "www.kept.test.", "farm/server": "a", "farm/servers": "a", "farm/policy": "first", "farm/region": "",
+	} {
+		if value := metadata.ValueFunc(ctx, label); value == nil || value() != want {
+			t.Errorf("%s: want %q", label, want)
+		}
+	}
+	if metadata.ValueFunc(ctx, "farm/reason") != nil {
+		t.Error("It is told of a rung that was not asked for")
+	}
+	if n := f.memory.picks.byName[pickName{"www.kept.test.", "a"}]; n == nil || n.Load() != 1 {
+		t.Error("The pick is not counted")
 	}
 }
