@@ -157,21 +157,3 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("Expected nothing to be drawn")
 	}
 }
-
-// TestGoals: predict is well within the goals of the first two scenarios, with the traffic of one seed.
-func TestGoals(t *testing.T) {
-	t.Parallel()
-	got, stderr, code := command("-scenario", "S1,S2", "-policy", "predict", "-seeds", "1", "-o", "json")
-	if code != exitOK {
-		t.Fatalf("Expected JSON, got exit code %d: %s", code, stderr)
-	}
-	var objects []object
-	if err := json.Unmarshal([]byte(got), &objects); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range objects {
-		if g := goals[o.Scenario]; o.P99Ratio >= g.P99 || o.MeanRatio >= g.Mean {
-			t.Errorf("%s: expected less than %v, got %v", o.Scenario, g, o)
-		}
-	}
-}
