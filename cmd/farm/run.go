@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // app is one run of the program: where it writes, and what the global flags say.
@@ -30,7 +31,7 @@ type app struct {
 func run(args []string, stdout, stderr io.Writer, env func(string) string) int {
 	a := &app{out: stdout, err: stderr, env: env}
 	root := a.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(longFlags(root, args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.Execute()
@@ -38,6 +39,30 @@ func run(args []string, stdout, stderr io.Writer, env func(string) string) int {
 		fmt.Fprintln(stderr, "farm: "+oneLine(err.Error()))
 	}
 	return codeOf(err, a.started)
+}
+
+// longFlags lets a long flag stand behind one dash, as CoreDNS and other Go programs take them: -config is --config.
+func longFlags(root *cobra.Command, args []string) []string {
+	long := make(map[string]bool)
+	var collect func(c *cobra.Command)
+	collect = func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { long[f.Name] = len(f.Name) > 1 })
+		for _, sub := range c.Commands() {
+			collect(sub)
+		}
+	}
+	collect(root)
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		if strings.HasPrefix(arg, "-") && long[name] {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }
 
 // oneLine keeps the promise that an error is one line, whatever a library says.
