@@ -46,7 +46,35 @@ func loaded(tb testing.TB, n int, policy steer.Policy) *Farm {
 	})
 }
 
+// taught is loaded, under predict: it has learned from a report and a few queries.
+func taught(tb testing.TB, n int) *Farm {
+	f, w := loaded(tb, n, steer.Predict), newSink()
+	for range 10 {
+		f.memory.learned.Tick(f.source.Load().Farms(), at)
+		f.ServeDNS(context.Background(), w, question("www.example.org.", dns.TypeA))
+	}
+	q := steer.Query{Client: clientOf(w).prefix, Family: steer.V4, Chance: 1 << 40, Now: at}
+	if p := steer.DecideWith(f.source.Load().Farms()[0], f.memory.learned, &q); p.By != steer.ByPredict {
+		tb.Fatalf("Picks are made by %v", p.By)
+	}
+	return f
+}
+
+// of returns a service of n servers under a policy.
+func of(tb testing.TB, n int, policy steer.Policy) *Farm {
+	if policy == steer.Predict {
+		return taught(tb, n)
+	}
+	return loaded(tb, n, policy)
+}
+
 func TestAllocs(t *testing.T) {
+	for _, policy := range []steer.Policy{steer.Headroom, steer.Predict} {
+		t.Run(string(policy), func(t *testing.T) { testAllocs(t, policy) })
+	}
+}
+
+func testAllocs(t *testing.T, policy steer.Policy) {
 	for _, tc := range []struct {
 		what  string
 		query *dns.Msg
@@ -62,7 +90,7 @@ func TestAllocs(t *testing.T) {
 		// As A, and OPT, its options, the subnet, the section that OPT is in.
 		{"A with a subnet", withSubnet(question("www.example.org.", dns.TypeA), "10.1.2.0/24"), 7},
 	} {
-		f, w, ctx := loaded(t, 100, steer.Headroom), newSink(), context.Background()
+		f, w, ctx := of(t, 100, policy), newSink(), context.Background()
 		for range 200 { // until every server was picked
 			f.ServeDNS(ctx, w, tc.query)
 		}
@@ -74,10 +102,10 @@ func TestAllocs(t *testing.T) {
 }
 
 func BenchmarkServeDNS(b *testing.B) {
-	for _, policy := range []steer.Policy{steer.Headroom, steer.RoundRobin, steer.Sticky} {
+	for _, policy := range []steer.Policy{steer.Predict, steer.Headroom, steer.RoundRobin, steer.Sticky} {
 		for _, n := range []int{3, 1000} {
 			b.Run(fmt.Sprintf("%s/servers=%d", policy, n), func(b *testing.B) {
-				f, w, ctx := loaded(b, n, policy), newSink(), context.Background()
+				f, w, ctx := of(b, n, policy), newSink(), context.Background()
 				q := question("www.example.org.", dns.TypeA)
 				b.ReportAllocs()
 				for b.Loop() {

@@ -55,6 +55,12 @@ var setupErrors = []struct{ block, want string }{
 
 	{"farm example.org {\n policy best\n}", "policy needs one of ["},
 	{"farm example.org {\n policy headroom first 0.3\n}", `policy headroom has no option "first"`},
+	{"farm example.org {\n policy predict last 0.3\n}", `policy predict has no option "last"`},
+	{"farm example.org {\n policy predict first\n}", "policy predict first needs a number from 0 to 1"},
+	{"farm example.org {\n policy predict first 1.1\n}", "policy predict first needs a number from 0 to 1"},
+	{"farm example.org {\n policy predict first NaN\n}", "policy predict first needs a number from 0 to 1"},
+	{"farm example.org {\n policy predict first 0.1 0.2\n}", "policy predict first needs a number from 0 to 1"},
+	{inService("policy predict first 0.3"), "policy predict first is said once for the whole block"},
 	{"farm example.org {\n resolvers\n}", "resolvers needs a whole number from 64 to 1048576"},
 	{"farm example.org {\n resolvers 63\n}", "resolvers needs a whole number from 64 to 1048576"},
 	{"farm example.org {\n resolvers 1048577\n}", "resolvers needs a whole number from 64 to 1048576"},
@@ -210,8 +216,9 @@ func TestParseTable(t *testing.T) {
 		want  table
 	}{
 		{"", table{14, 0.3}},
-		{"resolvers 64\n", table{6, 0.3}},
-		{"resolvers 65\n", table{7, 0.3}},
+		{"policy predict\n", table{14, 0.3}},
+		{"policy predict first 0\nresolvers 64\n", table{6, 0}},
+		{"resolvers 65\npolicy predict first 1\n", table{7, 1}},
 		{"resolvers 1048576\n", table{20, 0.3}},
 	} {
 		conf, err := parse(caddy.NewTestController("dns", "farm example.org {\n"+tc.lines+"}"))
