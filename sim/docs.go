@@ -162,5 +162,5 @@ var helpers = template.FuncMap{
 	"scenario": func(rows []row) *world.Scenario { return rows[0].scenario },
 	"table":    scenarioTable,
 	"plot":     func(rows []row) string { return filepath.Base(docsPlots) + "/" + plotName(rows[0].scenario) },
-	"percent":  func(part float64) string { return fmt.Sprintf("%g %%", part*100) },
+	"percent":  func(part float64) string { return fmt.Sprintf("%.4g %%", part*100) },
 }

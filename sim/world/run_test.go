@@ -145,6 +145,8 @@ func TestParse(t *testing.T) {
 		{"events: [{kind: crash, at: 9, until: 1}]", "at <= until"},
 		{"events: [{kind: crash, at: 1, size: 77}]", "no such server"},
 		{"events: [{kind: slow, at: 1}]", "factor"},
+		{"events: [{kind: flash, at: 1, until: 2, factor: 0.5}]", "flash needs a factor of 1"},
+		{"service_ms: 0.000001", "service_ms: expected"},
 		{"events: [{kind: restart, at: 1, skip: 9}]", "no replica"},
 		{"from: 900", "from: expected"},
 	} {

@@ -174,7 +174,7 @@ func (s *Scenario) check() error {
 		{s.Duration > 0 && s.Duration <= maxDuration, "duration: expected more than 0 s, up to 100,000"},
 		{s.From >= 0 && s.From < s.Duration, "from: expected a time before the end"},
 		{s.UnitCores >= 1 && s.UnitCores <= maxCores, "unit_cores: expected 1 to 1024"},
-		{s.ServiceMS > 0 && s.ServiceMS <= 60_000, "service_ms: expected more than 0, up to 60,000"},
+		{s.ServiceMS >= 0.1 && s.ServiceMS <= 60_000, "service_ms: expected 0.1 to 60,000"},
 		{s.DeclaredError >= 0 && s.DeclaredError <= 3, "declared_error: expected 0 to 3"},
 		{s.Heartbeat >= 0.1 && s.Heartbeat <= 600, "heartbeat: expected 0.1 to 600 s"},
 		{s.Smoothing > 0 && s.Smoothing <= 1, "smoothing: expected more than 0, up to 1"},
@@ -235,6 +235,8 @@ func (s *Scenario) checkEvents() error {
 			return fmt.Errorf("event %d: unknown kind %q: expected slow, crash, drain, flash or restart", i+1, e.Kind)
 		case !(e.At >= 0) || !(e.Until >= e.At || e.Until == 0):
 			return fmt.Errorf("event %d: expected 0 <= at <= until", i+1)
+		case e.Kind == Flash && e.Factor < 1:
+			return fmt.Errorf("event %d: flash needs a factor of 1 or more", i+1)
 		case (e.Kind == Slow || e.Kind == Flash) && !(e.Factor > 0 && e.Factor <= 1000):
 			return fmt.Errorf("event %d: %s needs a factor above 0, up to 1000", i+1, e.Kind)
 		case e.Kind == Restart && (e.Skip < 0 || e.Skip >= s.Replicas):
