@@ -32,21 +32,32 @@ func (f *Farm) explained(q *query) *steer.Farm {
 	return farm
 }
 
-// explain answers TXT: a line of the decision and a line of each server that matters most. It takes no turn, so that
-// looking changes nothing.
+// explain answers TXT: a line of the decision, under prediction one of the resolver, and a line of each server that
+// matters most. It takes no turn, so that looking changes nothing.
 func (f *Farm) explain(q *query, farm *steer.Farm) *dns.Msg {
 	if q.qtype != dns.TypeTXT {
 		return q.nodata()
 	}
-	e := steer.Explain(farm, f.regions, &steer.Query{
-		Client: q.client.prefix, Region: q.client.region, Family: steer.AnyFamily,
+	e := steer.ExplainWith(farm, f.memory.learned, f.regions, &steer.Query{
+		Client: q.client.prefix, Region: q.client.region, Family: steer.AnyFamily, Now: q.now,
 	})
 	line := fmt.Sprintf("policy=%s rung=%s region=%s revision=%d stale=%t servers=%d",
 		e.Policy, e.Pick.Rung, cmp.Or(e.Region, "-"), q.snap.Serial, q.snap.Stale, len(e.Candidates))
+	if e.Policy == steer.Predict {
+		line += " method=" + e.Pick.By.String()
+	}
 	rrs := []dns.RR{q.txt(line)}
+	if r := e.Resolver; r != nil {
+		rrs = append(rrs, q.txt(fmt.Sprintf("resolver=%s known=%t load=%.3g spread=%.3g counted=%.3g part=%.3f",
+			q.client.prefix, r.Known, r.Load, r.Spread, r.Size, r.Part)))
+	}
 	slices.SortStableFunc(e.Candidates, byImportance)
 	for i := range e.Candidates[:min(len(e.Candidates), maxExplained)] {
-		rrs = append(rrs, q.txt(describeCandidate(&e.Candidates[i])))
+		text := describeCandidate(&e.Candidates[i])
+		if e.Resolver != nil {
+			text += fmt.Sprintf(" predicted=%.2f score=%.2f", e.Candidates[i].Predicted, e.Candidates[i].Score)
+		}
+		rrs = append(rrs, q.txt(text))
 	}
 	return q.answer(rrs)
 }

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -303,6 +304,18 @@ func TestExtendedErrors(t *testing.T) {
 				t.Errorf("Got rcode %d and %v, want SERVFAIL of the server", rcode, m)
 			}
 		})
+	}
+}
+
+// Under predict it says what is known of whoever asks, and what was predicted.
+func TestExplainPrediction(t *testing.T) {
+	f := taught(t, 3)
+	f.conf.explain, _ = newPrefixes([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")})
+	got := sections(mustAsk(t, f, "_farm.www.example.org.", dns.TypeTXT))
+	for _, want := range []string{"policy=predict", "method=predict", "resolver=10.240.0.1/32 known=false load=", "predicted=", "score="} {
+		if !strings.Contains(got, want) {
+			t.Errorf("Got\n%swant %q in it", got, want)
+		}
 	}
 }
 

@@ -211,6 +211,20 @@ func TestShareReadOnly(t *testing.T) {
 	storetest.Eventually(t, "the refusal is told", func() bool { return refused.Load() == 1 })
 }
 
+// The embedded store takes part, too: agents and tools reach it as they would a Redis.
+func TestShareEmbedded(t *testing.T) {
+	s := open(t, store.Config{Embedded: "127.0.0.1:" + storetest.FreePort(t)})
+	c := dial(t, "redis://"+s.Embedded())
+	put(t, c, www, server("a", "192.0.2.1"))
+	v := s.View(store.Base{Default: steer.Service{Policy: steer.Predict}})
+	v.Exchange([]store.Shared{{Service: www, Loads: []byte("ours"), At: v.Now()}})
+	storetest.Eventually(t, "what was learned is there", func() bool {
+		db, err := c.Read(context.Background())
+		must(t, err)
+		return len(db.Learned) == 1 && string(db.Learned[0].Loads) == "ours"
+	})
+}
+
 // Blocks of the same zones have one view, which ends with the last of them.
 func TestEqualBasesShareAView(t *testing.T) {
 	r := storetest.Start(t)
