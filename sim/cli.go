@@ -36,13 +36,16 @@ docs/steering.md says what is measured, and explains the keys of a scenario file
 // options is what the command line says.
 type options struct {
 	scenarios, policies string
-	seeds               int
+	seeds, first        int
 	output, plots       string
 	docs, list          bool
 }
 
 // maxSeeds bounds how often anything is run.
 const maxSeeds = 1000
+
+// maxFirst bounds the first seed; it is a name for a stream of chance and nothing more.
+const maxFirst = 1 << 30
 
 // run is the command: it returns the exit code. Results go to stdout, all else to stderr.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -82,6 +85,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.scenarios, "scenario", "all", "`names` of scenarios, or YAML files, with commas")
 	f.StringVar(&o.policies, "policy", "all", "`names` of policies, with commas")
 	f.IntVar(&o.seeds, "seeds", 5, "how many `times` to run each, with other traffic each time")
+	f.IntVar(&o.first, "first", 1, "the first `seed`; those after it follow")
 	f.StringVar(&o.output, "o", "table", "`form` of the output: table or json")
 	f.StringVar(&o.plots, "plots", "", "a `directory` to draw each scenario into, as SVG")
 	f.BoolVar(&o.docs, "docs", false, "run everything, and write docs/steering.md, its plots, and the README's table")
@@ -100,6 +104,8 @@ func (o *options) check(f *flag.FlagSet) error {
 	switch {
 	case f.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.first < 1 || o.first > maxFirst:
+		return fmt.Errorf("-first %d: expected 1 to %d", o.first, maxFirst)
 	case o.seeds < 1 || o.seeds > maxSeeds:
 		return fmt.Errorf("-seeds %d: expected 1 to %d", o.seeds, maxSeeds)
 	case o.output != "table" && o.output != "json":
@@ -125,7 +131,7 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
-	rows, err := simulate(ctx, batch{scenarios, policies, o.seeds}, stderr)
+	rows, err := simulate(ctx, batch{scenarios, policies, o.seeds, o.first}, stderr)
 	if err != nil {
 		return err
 	}

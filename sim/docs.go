@@ -62,7 +62,7 @@ func writeDocs(ctx context.Context, root string, seeds int, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	rows, err := simulate(ctx, batch{scenarios, policies, seeds}, stderr)
+	rows, err := simulate(ctx, batch{scenarios, policies, seeds, 1}, stderr)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func simulateHard(ctx context.Context, seeds int, stderr io.Writer) ([]row, erro
 		if err != nil {
 			return nil, err
 		}
-		some, err := simulate(ctx, batch{[]world.Scenario{s}, h.policies, seeds}, stderr)
+		some, err := simulate(ctx, batch{[]world.Scenario{s}, h.policies, seeds, 1}, stderr)
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ func tinyRows(t *testing.T) []row {
 	crash := s
 	crash.Name = "crash"
 	crash.Events = []world.Event{{Kind: world.Crash, At: 25, Until: 40}}
-	rows, err := simulate(t.Context(), batch{[]world.Scenario{s, crash}, []string{"uniform", "headroom", "predict", "predict+shared"}, 2}, io.Discard)
+	rows, err := simulate(t.Context(), batch{[]world.Scenario{s, crash}, []string{"uniform", "headroom", "predict", "predict+shared"}, 2, 1}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 type batch struct {
 	scenarios []world.Scenario
 	policies  []string
-	seeds     int
+	seeds     int // how many
+	first     int // the first of them
 }
 
 // row is what came of one scenario under one policy, over all seeds. Parts are of 1, times in milliseconds.
@@ -98,7 +99,7 @@ func (b *batch) hand(ctx context.Context, jobs chan<- job) {
 func (b *batch) work(jobs <-chan job, outcomes chan<- outcome, bar *bar) {
 	for j := range jobs {
 		s, policy := b.scenarios[j.index/len(b.policies)], b.policies[j.index%len(b.policies)]
-		result, err := world.Run(&s, policy, uint64(j.seed), bar.of())
+		result, err := world.Run(&s, policy, uint64(b.first-1+j.seed), bar.of())
 		if j.seed != 1 {
 			result.Series = nil // nobody draws it, and all of them would fill the memory
 		}

@@ -41,7 +41,7 @@ func TestStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := simulate(ctx, batch{[]world.Scenario{s}, []string{"uniform"}, 1}, io.Discard); !errors.Is(err, context.Canceled) {
+	if _, err := simulate(ctx, batch{[]world.Scenario{s}, []string{"uniform"}, 1, 1}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("Expected it to stop, got %v", err)
 	}
 }

@@ -456,7 +456,7 @@ func TestPredictReplays(t *testing.T) {
 		}
 		return out
 	}
-	if run() != run() {
+	if once, again := run(), run(); once != again {
 		t.Error("Expected the same picks from the same traffic")
 	}
 }

@@ -102,7 +102,6 @@ type steered struct {
 	base
 	service     steer.Service
 	generations []generation // by replica
-	kind        steer.Kind
 }
 
 func ofCore(p steer.Policy, answers int) maker {
