@@ -28,7 +28,7 @@ const (
 )
 
 // Policies lists every policy, the default first.
-var Policies = []Policy{Predict, Headroom, Weighted, RoundRobin, Sticky, First}
+var Policies = []Policy{Headroom, Predict, Weighted, RoundRobin, Sticky, First}
 
 // Service is what an operator says of a service. A zero field is not said: the defaults of [Defaults] stand in for it.
 // The JSON form is a field of the services hash in the services database (docs/redis.md).
@@ -59,7 +59,7 @@ const (
 
 // Defaults are the values of a service that says nothing.
 var Defaults = Service{
-	Policy: Predict,
+	Policy: Headroom,
 	TTL:    20, // steering pays from 10 s up; resolvers that clamp do so at 30
 	Soft:   0.9,
 	Hard:   1.0,
