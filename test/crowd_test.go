@@ -32,15 +32,17 @@ const (
 	crowdFirst   = 0.3             // of the sessions take the first address of an answer, as predict has it; the others any
 )
 
-// startCrowd starts the clients behind the resolvers. What they do, and when, hangs on the seed alone, but for how fast
-// they are answered.
-func startCrowd(t testing.TB, seed uint64, resolvers []*resolver, name, port string) *crowd {
+// startCrowd starts the clients behind the resolvers, one resolver after the other within a while: as long as an answer
+// stands, for resolvers do not ask in step. What clients do, and when, hangs on the seed alone, but for how fast they
+// are answered.
+func startCrowd(t testing.TB, seed uint64, resolvers []*resolver, within time.Duration, name, port string) *crowd {
 	c := &crowd{name: name, port: port, quit: make(chan struct{})}
 	c.http = &http.Client{Timeout: lookupTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	for i, r := range resolvers {
+		begin := within * time.Duration(i) / time.Duration(len(resolvers))
 		for j := range r.clients {
 			chance := rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(j)))
-			c.clients.Go(func() { c.client(r.addr, chance) })
+			c.clients.Go(func() { c.client(r.addr, begin, chance) })
 		}
 	}
 	t.Cleanup(c.stop)
@@ -67,7 +69,10 @@ func (c *crowd) stop() {
 	c.http.CloseIdleConnections()
 }
 
-func (c *crowd) client(resolver string, chance *rand.Rand) {
+func (c *crowd) client(resolver string, begin time.Duration, chance *rand.Rand) {
+	if !c.wait(begin) {
+		return
+	}
 	for c.rest(chance, crowdPause) {
 		c.session(resolver, chance)
 	}
@@ -75,10 +80,14 @@ func (c *crowd) client(resolver string, chance *rand.Rand) {
 
 // rest waits for a while, exponentially distributed. It returns false when it is time to go.
 func (c *crowd) rest(chance *rand.Rand, mean time.Duration) bool {
+	return c.wait(time.Duration(chance.ExpFloat64() * float64(mean)))
+}
+
+func (c *crowd) wait(d time.Duration) bool {
 	select {
 	case <-c.quit:
 		return false
-	case <-time.After(time.Duration(chance.ExpFloat64() * float64(mean))):
+	case <-time.After(d):
 		return true
 	}
 }

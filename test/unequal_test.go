@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,6 +19,7 @@ import (
 type unequalFarm struct {
 	policy, name, port string
 	servers            []*unequalServer
+	agents             []*process
 	crowd              *crowd // its clients
 }
 
@@ -29,21 +31,25 @@ type unequalServer struct {
 	*webServer
 }
 
-// unequalServers are what each farm consists of. The largest bears three times what the smallest do.
+// unequalServers are what each farm consists of. The largest bears two and a half times what the smallest do, and less
+// than a third of all, so that answers of three addresses are in proportion, also when capacities are measured.
 var unequalServers = []unequalServer{
-	{weight: 1, service: 180 * time.Millisecond, collect: byPrometheus},
-	{weight: 1, service: 180 * time.Millisecond, collect: byORCA},
-	{weight: 2, service: 90 * time.Millisecond, collect: byPrometheus},
-	{weight: 2, service: 90 * time.Millisecond, collect: byORCA},
-	{weight: 3, service: 60 * time.Millisecond, collect: byPrometheus},
+	{weight: 2, service: 180 * time.Millisecond, collect: byPrometheus},
+	{weight: 2, service: 180 * time.Millisecond, collect: byORCA},
+	{weight: 4, service: 90 * time.Millisecond, collect: byPrometheus},
+	{weight: 4, service: 90 * time.Millisecond, collect: byORCA},
+	{weight: 5, service: 72 * time.Millisecond, collect: byPrometheus},
 }
+
+// unequalTTL is that of the answers.
+const unequalTTL = 10 * time.Second
 
 // newUnequalFarm starts the i-th farm.
 func newUnequalFarm(t testing.TB, redis, policy string, i int) *unequalFarm {
 	t.Helper()
 	f := &unequalFarm{policy: policy, name: policy + ".example.org.", port: strconv.Itoa(freePort(t))}
 	s := &site{t: t, redis: redis}
-	s.farm("service", "set", f.name, "--policy", policy, "--ttl", "15s", "--slow-start", "2s")
+	s.farm("service", "set", f.name, "--policy", policy, "--ttl", unequalTTL.String(), "--slow-start", "2s")
 	for j, server := range unequalServers {
 		server.webServer = startWebServer(t, fmt.Sprintf("127.0.%d.%d:%s", i+2, j+1, f.port), siteWorkers, server.service)
 		f.servers = append(f.servers, &server)
@@ -64,7 +70,15 @@ func (f *unequalFarm) startAgent(t testing.TB, redis string, j int) {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	start(t, "agent of "+s.addr, command(t, "farm"), "agent", "-c", file)
+	f.agents = append(f.agents, start(t, "agent of "+s.addr, command(t, "farm"), "agent", "-c", file))
+}
+
+// close ends the agents, all at a time, for each takes leave of the database.
+func (f *unequalFarm) close() {
+	f.crowd.stop()
+	for _, a := range f.agents {
+		a.signal(syscall.SIGTERM)
+	}
 }
 
 func (s *webServer) host() string {
