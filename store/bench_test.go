@@ -148,7 +148,7 @@ func BenchmarkResync(b *testing.B) {
 	for b.Loop() {
 		r := newReplica()
 		for i := range Shards {
-			d, err := fetchShard(ctx, c.db, DefaultPrefix, i)
+			d, err := fetchShard(ctx, c.db, DefaultPrefix, i, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -49,7 +49,7 @@ func (c *Client) Read(ctx context.Context) (*Database, error) {
 	db.replica.once = true
 	byName := make(map[string]*ServiceRecord)
 	for i := range Shards {
-		d, err := fetchShard(ctx, c.db, c.prefix, i)
+		d, err := fetchShard(ctx, c.db, c.prefix, i, nil)
 		if err != nil {
 			return nil, c.wrap("read", err)
 		}

@@ -166,6 +166,10 @@ func TestFaults(t *testing.T) {
 			f.awaitStale()
 			r.Do("DEL", tag("svcs"))
 		}},
+		{"services are gone", func(_ *fleet, r *storetest.Redis) {
+			r.Do("DEL", tag("svcs"))
+			r.Do("HINCRBY", tag("rev"), "rev", "1")
+		}},
 		{"servers are a set", func(f *fleet, r *storetest.Redis) {
 			r.Do("DEL", tag("srvs:"+www))
 			r.Do("SADD", tag("srvs:"+www), "garbage")

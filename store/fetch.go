@@ -24,8 +24,9 @@ type dump struct {
 	broken     []record // kind and svc of hashes that are no hashes
 }
 
-// fetchShard reads a shard in bounded batches.
-func fetchShard(ctx context.Context, db redis.UniversalClient, prefix string, shard int) (*dump, error) {
+// fetchShard reads a shard in bounded batches. It looks under the known services too, whether they are listed or not: the
+// list may be damaged.
+func fetchShard(ctx context.Context, db redis.UniversalClient, prefix string, shard int, known []string) (*dump, error) {
 	d, err := fetchPlace(ctx, db, prefix, shard)
 	if err != nil {
 		return nil, fmt.Errorf("shard %02d: %w", shard, err)
@@ -34,13 +35,15 @@ func fetchShard(ctx context.Context, db redis.UniversalClient, prefix string, sh
 	if err != nil {
 		return nil, fmt.Errorf("shard %02d: services: %w", shard, err)
 	}
-	var names []string
+	names := known
 	for i := 0; i+1 < len(services); i += 2 {
 		d.records = append(d.records, record{kind: kindService, svc: services[i], data: services[i+1]})
 		if CheckServiceName(services[i]) == nil && Shard(services[i]) == shard {
 			names = append(names, services[i])
 		}
 	}
+	slices.Sort(names)
+	names = slices.Compact(names) // HSCAN may name one twice
 	// 128 services a batch, three hashes each: a pipeline of some hundred commands.
 	for batch := range slices.Chunk(names, 128) {
 		if err := fetchServices(ctx, db, prefix, batch, d); err != nil {

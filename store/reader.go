@@ -123,7 +123,7 @@ func (r *reader) postpone(due time.Time) {
 func (r *reader) readAnew(ctx context.Context, t *tail) error {
 	timed, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	d, err := fetchShard(timed, r.db, r.store.cfg.Prefix, t.shard)
+	d, err := fetchShard(timed, r.db, r.store.cfg.Prefix, t.shard, r.store.known(t.shard))
 	if ctx.Err() != nil {
 		return nil // closed: whatever the error, it is no news
 	}

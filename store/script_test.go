@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,21 @@ func TestScripts(t *testing.T) {
 	}
 	if n := r.Do("XLEN", tag("chg")); n != "19" {
 		t.Errorf("%s changes, want 19", n)
+	}
+}
+
+// Readers did not read what hangs under a service that was not listed: the revision that is left out tells them to.
+func TestListingWhatWasThere(t *testing.T) {
+	r := storetest.Start(t)
+	script(r, "server", www, "a", "set", `{"addresses":["192.0.2.1"]}`)
+	for i, again := range [][]string{{"report", "a", `{"lease":5}`}, {"service", "set", `{"policy":"first"}`}, {"admin", "a", "drain"}} {
+		r.Do("DEL", tag("svcs"))
+		before, _ := strconv.Atoi(r.Do("HGET", tag("rev"), "rev"))
+		script(r, again[0], www, again[1:]...)
+		after, _ := strconv.Atoi(r.Do("HGET", tag("rev"), "rev"))
+		if want := before + 3 - i%2; after != want { // the gap, the service and, but for the service itself, the change
+			t.Errorf("%s: revision %d after %d, want %d", again[0], after, before, want)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // tally is what the store counts and remembers of its readers. Store.mu guards it.
 type tally struct {
@@ -47,6 +51,13 @@ func (s *Store) found(now int64) {
 		s.cfg.Logger.info("store %s: in step again after %.1f s", s.client, float64(now-s.tally.lostAt)/1000)
 	}
 	s.tally.lostAt = 0
+}
+
+// known lists the services of a shard of which anything was read.
+func (s *Store) known(shard int) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.replica.shards[shard].services))
 }
 
 // lost notes that a shard cannot be read.

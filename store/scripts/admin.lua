@@ -33,12 +33,17 @@ end
 local function isname(s) return #s <= 254 and s:find('^[a-z0-9_*][a-z0-9_.-]*%.$') end
 local function isid(s) return #s <= 63 and s:find('^[a-z0-9][a-z0-9-]*$') and s:sub(-1) ~= '-' end
 
--- ensure lists the service, so that readers find what hangs under it. It says nothing of the service.
-local function ensure()
-  if redis.call('HEXISTS', KEYS[3], svc) == 1 then return true end
+-- list lists a service that was not, so that readers find what hangs under it. If anything hangs there already, the list
+-- was damaged: a gap in the revisions has readers read it.
+local function list(data)
   if redis.call('HLEN', KEYS[3]) >= 10000 then return false end
-  change('set', 'service', '', '{"implied":true}', {'HSET', KEYS[3], svc, '{"implied":true}'})
-  return true
+  if redis.call('EXISTS', KEYS[4], KEYS[5], KEYS[6]) > 0 then redis.call('HINCRBY', KEYS[1], 'rev', 1) end
+  return change('set', 'service', '', data, {'HSET', KEYS[3], svc, data})
+end
+
+-- ensure lists the service if it is not. It says nothing of it.
+local function ensure()
+  return redis.call('HEXISTS', KEYS[3], svc) == 1 or list('{"implied":true}')
 end
 
 if #KEYS ~= 6 then return refuse('expected 6 keys: rev, chg, svcs, srvs, adms, reps') end
