@@ -67,7 +67,8 @@ func TestFollow(t *testing.T) {
 		f := v.Load().Farm(www)
 		return f != nil && len(f.Servers) == 1 && f.State[0].Known && f.State[0].Util == 0.5
 	})
-	if st := s.Status(); st.Servers != 1 || st.Applied["report"] != 1 || len(st.Rejects) != 0 {
+	// The first read may have seen the report before the stream brought it.
+	if st := s.Status(); st.Servers != 1 || st.Applied["report"] < 1 || len(st.Rejects) != 0 {
 		t.Errorf("status %+v", st)
 	}
 }

@@ -36,7 +36,8 @@ local function isid(s) return #s <= 63 and s:find('^[a-z0-9][a-z0-9-]*$') and s:
 -- was damaged: a gap in the revisions has readers read it.
 local function list(data)
   if redis.call('HLEN', KEYS[3]) >= 10000 then return false end
-  if redis.call('EXISTS', KEYS[4], KEYS[5], KEYS[6]) > 0 then redis.call('HINCRBY', KEYS[1], 'rev', 1) end
+  local there = redis.call('HLEN', KEYS[4]) + redis.call('HLEN', KEYS[5]) + redis.call('HLEN', KEYS[6])
+  if there > 0 then redis.call('HINCRBY', KEYS[1], 'rev', 1) end
   return change('set', 'service', '', data, {'HSET', KEYS[3], svc, data})
 end
 
