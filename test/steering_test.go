@@ -15,8 +15,8 @@ var clientsOf = []int{160, 60, 44, 34, 28, 22, 18, 14, 11, 9}
 
 const (
 	steeringSeed = 1
-	steeringWarm = 30 * time.Second // in which capacities and loads are learned; it counts for nobody
-	steeringTime = 90 * time.Second // in which is measured
+	steeringWarm = 55 * time.Second  // in which capacities and loads are learned; it counts for nobody
+	steeringTime = 110 * time.Second // in which is measured
 )
 
 // steering asks for minutes of measuring, on a machine that does nothing else: beside other tests the servers of the farms

@@ -42,7 +42,7 @@ var unequalServers = []unequalServer{
 }
 
 // unequalTTL is that of the answers.
-const unequalTTL = 10 * time.Second
+const unequalTTL = 15 * time.Second
 
 // newUnequalFarm starts the i-th farm.
 func newUnequalFarm(t testing.TB, redis, policy string, i int) *unequalFarm {
