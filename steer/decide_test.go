@@ -450,7 +450,7 @@ func TestTurnsGoOnThroughGenerations(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	r, _ := NewRegions([]Region{{Name: "eu"}})
-	f := Build(Input{Service: Service{Name: "a."}, Regions: r, Members: []Member{
+	f := Build(Input{Service: Service{Name: "a.", Policy: Headroom}, Regions: r, Members: []Member{
 		reporting(server(1), .92), reporting(server(2, func(s *Server) { s.Priority = 1 }), .2), down(quiet(server(3)))}, Now: 1})
 	e := Explain(f, r, &Query{Family: V4, Region: 1, Chance: 7})
 	if e.Pick != Decide(f, &Query{Family: V4, Region: 1, Chance: 7}) || e.Region != "eu" || e.Policy != Headroom {

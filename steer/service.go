@@ -28,7 +28,7 @@ const (
 )
 
 // Policies lists every policy, the default first.
-var Policies = []Policy{Headroom, Predict, Weighted, RoundRobin, Sticky, First}
+var Policies = []Policy{Predict, Headroom, Weighted, RoundRobin, Sticky, First}
 
 // Service is what an operator says of a service. A zero field is not said: the defaults of [Defaults] stand in for it.
 // The JSON form is a field of the services hash in the services database (docs/redis.md).
@@ -44,6 +44,7 @@ type Service struct {
 	Drain     float64  `json:"drain,omitempty"`      // seconds in which a draining server goes down to nothing
 	Fallback  []string `json:"fallback,omitempty"`   // names to answer with when there is no server left
 	ALPN      []string `json:"alpn,omitempty"`       // protocols for HTTPS and SVCB records
+	Levels    []Level  `json:"levels,omitempty"`     // levels of service, by rank
 }
 
 // Limits of what a record may say. They bound what the replica keeps and what an answer carries.
@@ -59,7 +60,7 @@ const (
 
 // Defaults are the values of a service that says nothing.
 var Defaults = Service{
-	Policy: Headroom,
+	Policy: Predict,
 	TTL:    20, // steering pays from 10 s up; resolvers that clamp do so at 30
 	Soft:   0.9,
 	Hard:   1.0,
@@ -81,6 +82,7 @@ type Server struct {
 	Priority  uint16       `json:"priority,omitempty"`  // lower is used first
 	Soft      float64      `json:"soft,omitempty"`      // overrides the service's
 	Hard      float64      `json:"hard,omitempty"`      // overrides the service's
+	Classes   []string     `json:"classes,omitempty"`   // what levels ask for: the names of what it can do
 }
 
 // AdminState is what an operator wants of a server, apart from how the server fares.

@@ -31,7 +31,7 @@ var mistakes = []struct {
 	{"explain www.example.org --type MX", exitUsage, `"--type" flag: want one of A, AAAA, SRV, HTTPS, SVCB`},
 	{"explain www.example.org --client fe80::1%eth0", exitUsage, `"--client" flag: want an IP address or a subnet`},
 	{"explain www.example.org --chance -1", exitUsage, `"--chance" flag`},
-	{"service set www.example.org --policy best", exitUsage, `"--policy" flag: want one of headroom`},
+	{"service set www.example.org --policy best", exitUsage, `"--policy" flag: want one of predict`},
 	{"service set www.example.org --ttl 1.5s", exitUsage, `"--ttl" flag: want whole seconds from 0s to 24h`},
 	{"service set www.example.org --ttl 2d", exitUsage, `"--ttl" flag: want whole seconds`},
 	{"service set www.example.org --answers 9", exitUsage, `"--answers" flag: want a whole number from 0 to 8`},
