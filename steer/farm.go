@@ -18,6 +18,13 @@ type Member struct {
 	LeaseEnd int64    // when the last report stops standing for the server's life; if Reported
 	Joined   int64    // when it came (back) into service and started slowly; 0 is long ago
 	Measured Measured // its measured capacity
+	Used     []Use    // what grants have reserved of it
+}
+
+// Use is the part of a server that the grants of one level have reserved, 1 being the whole server.
+type Use struct {
+	Level string
+	Part  float64
 }
 
 // Gate says why a server takes no part in normal answers. A closed gate is a reason, not a verdict: the ladder of

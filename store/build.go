@@ -212,6 +212,9 @@ func fill(s, d *steer.Service) {
 	if len(s.ALPN) == 0 {
 		s.ALPN = d.ALPN
 	}
+	if len(s.Levels) == 0 {
+		s.Levels = d.Levels
+	}
 }
 
 // fillTTL takes both from d or, where a shortest alone is said, no longest: then the two are one.

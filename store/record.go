@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/coredns-farm/farm/steer"
@@ -73,6 +75,7 @@ func decodeService(name, data string) (*serviceRecord, error) {
 		return nil, err
 	}
 	rec.Name = name
+	slices.SortFunc(rec.Levels, func(a, b steer.Level) int { return cmp.Compare(a.Rank, b.Rank) })
 	return rec, errors.Join(CheckService(&rec.Service), CheckAlias(name, rec.Fallback...))
 }
 
@@ -91,6 +94,9 @@ func CheckService(s *steer.Service) error {
 		return bad("range", "slow_start %v, drain %v: expected 0 to %d s", s.SlowStart, s.Drain, steer.MaxRamp)
 	}
 	if err := checkLimits(s.Soft, s.Hard); err != nil {
+		return err
+	}
+	if err := checkLevels(s.Levels); err != nil {
 		return err
 	}
 	return checkLists(s)
@@ -179,6 +185,9 @@ func CheckServer(s *steer.Server) error {
 	}
 	if len(s.Region) > maxID || !printable(s.Region) {
 		return bad("name", "region %q: expected at most %d printable characters", clip(s.Region), maxID)
+	}
+	if err := checkClasses("server", s.Classes); err != nil {
+		return err
 	}
 	return checkLimits(s.Soft, s.Hard)
 }
