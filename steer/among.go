@@ -14,6 +14,7 @@ import (
 // order must be at least as long as addrs. Addresses beyond the first maxAmong stay out. It allocates nothing, and costs
 // O(servers) at worst.
 func Among(f *Farm, q *Query, addrs []netip.Addr, order []int) int {
+	f = f.seenBy(q)
 	v := f.view(q.Region)
 	var found among
 	found.n = min(len(addrs), maxAmong)
@@ -44,7 +45,7 @@ type among struct {
 func (f *Farm) tierAmong(v *view, q *Query, a *among) *tier {
 	u, lo, sum := fraction(q.Chance), 0.0, 0.0
 	if f.Service.Policy == Sticky {
-		u = unit(mix(hashPrefix(q.Client) ^ f.hash))
+		u = unit(mix(q.who() ^ f.hash))
 	}
 	for pass := range 2 {
 		lo = 0
@@ -129,7 +130,7 @@ func (a *among) draw(k int, u float64, order []int) int {
 
 // stickAmong takes the client's addresses in the order of their rendezvous scores.
 func (f *Farm) stickAmong(q *Query, addrs []netip.Addr, a *among, order []int) int {
-	key := hashPrefix(q.Client)
+	key := q.who()
 	n, k := 0, max(q.Answers, f.Service.Answers, 1)
 	for ; n < min(k, MaxAnswers); n++ {
 		best, bestScore := -1, math.Inf(1)

@@ -10,6 +10,9 @@ type Query struct {
 	Answers int          // at most so many servers; 0 is as the service says
 	Chance  uint64       // from Learned.Chance, or from an earlier pick to replay it
 	Now     int64        // ms
+	Who     uint64       // from WhoIs, for a client that is known by more than where it asks from; 0 is by Client
+	Level   uint8        // the rank that the client may have; 0 is best effort
+	Granted int32        // 1 + index of the server that it has been granted; 0 is none
 }
 
 // Pick is the outcome of one decision: the servers to answer with, in order, and why these.
@@ -23,6 +26,7 @@ type Pick struct {
 	Chance   uint64            // what the pick was drawn with
 	Personal bool              // whether another client would have been given others at the same chance
 	By       Method            // how
+	Level    uint8             // the rank that it was chosen for, which may be lower than the query's; 0 is best effort
 
 	drawn [MaxAnswers]int32 // under Predict, the servers chosen, of whatever family
 	draws int8
@@ -37,9 +41,13 @@ func Decide(f *Farm, q *Query) Pick { return DecideWith(f, nil, q) }
 
 // DecideWith is Decide with what was learned of resolvers.
 func DecideWith(f *Farm, l *Learned, q *Query) Pick {
+	held := f.honours(q)
+	f = f.seenBy(q)
 	v := f.view(q.Region)
-	p := Pick{Rung: v.rung, TTL: f.ttl(v.rung), Chance: q.Chance}
+	p := Pick{Rung: v.rung, TTL: f.ttl(v.rung), Chance: q.Chance, Level: f.rank()}
 	switch {
+	case held:
+		f.keepGranted(q, &p)
 	case v.rung == Fallback:
 		p.Fallback = f.Service.Fallback[q.Chance%uint64(len(f.Service.Fallback))]
 	case v.rung == Nothing:

@@ -19,6 +19,7 @@ type Explanation struct {
 	Pick       Pick
 	Policy     Policy
 	Region     string
+	Level      string      // that the servers were chosen for; empty is best effort
 	Candidates []Candidate // every server of the farm, in its order
 	Resolver   *Insight    // under Predict, what the answer was fitted to; nil if the pick was not made by it
 }
@@ -29,6 +30,10 @@ func Explain(f *Farm, r *Regions, q *Query) Explanation { return ExplainWith(f, 
 // ExplainWith is Explain with what was learned of resolvers.
 func ExplainWith(f *Farm, l *Learned, r *Regions, q *Query) Explanation {
 	e := Explanation{Pick: DecideWith(f, l, q), Policy: f.Service.Policy, Candidates: make([]Candidate, len(f.Servers))}
+	f = f.seenBy(q)
+	if f.level != nil {
+		e.Level = f.level.Name
+	}
 	if q.Region > 0 && q.Region <= r.Len() {
 		e.Region = r.Name(q.Region)
 	}

@@ -38,10 +38,12 @@ const (
 	IsDown       // it, or those that probe it, say that it does not serve
 	Silent       // its last report is older than its lease
 	Drained      // an operator drained it, and the drain is over
-	Full         // at or above its hard limit of utilisation
+	Full         // at or above its hard limit of utilisation, or the ceiling of the level
+	Unfit        // not of a class that the level asks for
+	Taken        // what it may give the level is granted to others
 )
 
-var gateNames = [...]string{"open", "maint", "down", "silent", "drained", "full"}
+var gateNames = [...]string{"open", "maint", "down", "silent", "drained", "full", "unfit", "taken"}
 
 func (g Gate) String() string { return gateNames[g] }
 
@@ -57,6 +59,7 @@ type State struct {
 	Ramp     float64 // 0 to 1: slow start and drain
 	Admit    float64 // 0 to 1: what the limits let in
 	Weight   float64 // relative share under the service's policy, before tiers
+	Kept     float64 // part that is kept free for levels above, as far as grants have not reserved it
 }
 
 // Family is a set of address families.
@@ -110,6 +113,9 @@ type Farm struct {
 	hashes   []uint64 // of the servers' IDs
 	turn     *atomic.Uint64
 
+	level  *Level  // whose clients the farm is for; nil is best effort
+	levels []*Farm // of best effort alone: the same servers as the clients of each level see them, by rank
+
 	reports  bool      // whether any server reports utilisation
 	forecast *forecast // under Predict
 	ahead    []ahead   // under Predict, by server
@@ -135,6 +141,7 @@ func Build(in Input) *Farm {
 	f.buildViews(in.Regions)
 	f.foresee(members, in.Prev)
 	f.turn = turnOf(in)
+	f.buildLevels(members, in)
 	return f
 }
 
@@ -291,14 +298,17 @@ func (f *Farm) gate(members []Member, now int64) {
 	var util, capacity float64
 	for i := range members {
 		m, s := &members[i], &f.State[i]
-		soft, hard := f.limits(m.Server)
-		s.Admit = 1
+		soft, hard := f.limits(m)
+		s.Admit, s.Kept = 1, f.kept(m)
 		if s.Known {
 			s.Admit = admit(s.Util, soft, hard)
 		}
 		s.Ramp = f.ramp(m, now)
 		s.Degraded = m.Report.Health == Degraded
 		s.Gate = gateOf(m, s, now)
+		if f.level != nil {
+			s.Gate = f.level.gate(m, s.Gate)
+		}
 		f.note(m, s, now)
 		if s.Gate == Open {
 			util += s.Util * s.Capacity
@@ -325,11 +335,16 @@ func gateOf(m *Member, s *State, now int64) Gate {
 	return Open
 }
 
-// limits returns the soft and hard limits of a server. A server's own soft limit may lie above the service's hard one;
-// then there is nothing between them.
-func (f *Farm) limits(s *Server) (soft, hard float64) {
-	soft, hard = cmp.Or(s.Soft, f.Service.Soft), cmp.Or(s.Hard, f.Service.Hard)
-	return min(soft, hard), hard
+// limits returns the soft and hard limits of a server, lower by what is kept free. A server's own soft limit may lie above
+// the service's hard one; then there is nothing between them.
+func (f *Farm) limits(m *Member) (soft, hard float64) {
+	soft, hard = cmp.Or(m.Server.Soft, f.Service.Soft), cmp.Or(m.Server.Hard, f.Service.Hard)
+	if f.level != nil && f.level.Ceiling > 0 {
+		hard = f.level.Ceiling
+	}
+	kept := f.kept(m)
+	hard = max(hard-kept, minHeadroom)
+	return min(soft-kept, hard), hard
 }
 
 // admit is 1 up to the soft limit, 0 from the hard one, and falls in a straight line between them.
@@ -364,7 +379,7 @@ const rampStep = 1000
 
 // note keeps when this server's state will next change by time alone, and whether it is changing.
 func (f *Farm) note(m *Member, s *State, now int64) {
-	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained || s.Admit < 1 {
+	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained && s.Gate != Unfit || s.Admit < 1 {
 		f.Busy = true
 	}
 	ramping := m.Joined > 0 && m.Reported && now-m.Joined < int64(f.Service.SlowStart*1000) ||
@@ -411,7 +426,7 @@ func (f *Farm) base(s *Server, st *State) float64 {
 	case Sticky:
 		return st.Capacity
 	}
-	return st.Capacity * max(minHeadroom, 1-st.Util)
+	return st.Capacity * max(minHeadroom, 1-st.Util-st.Kept)
 }
 
 func (s *Server) weight() float64 {

@@ -71,7 +71,7 @@ func (f *Farm) prepare() {
 	f.ahead = make([]ahead, len(f.State))
 	for i := range f.State {
 		s := &f.State[i]
-		f.ahead[i] = ahead{f.forecast.place[i], 1 / max(s.Ramp, minRamp), 1 / s.able()}
+		f.ahead[i] = ahead{f.forecast.place[i], 1 / max(s.Ramp, minRamp), 1 / s.able(), s.Kept}
 	}
 }
 

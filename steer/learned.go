@@ -67,7 +67,12 @@ func (l *Learned) Resize(bits int, first float64) {
 // Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the
 // client's last question, if it was asked within the last second or so and was of another kind; else the farm's next.
 func (l *Learned) Chance(f *Farm, client netip.Prefix, kind Kind, now int64) uint64 {
-	h := mix(hashPrefix(client) ^ f.hash ^ l.seed)
+	return l.ChanceOf(f, hashPrefix(client), kind, now)
+}
+
+// ChanceOf is Chance for a client that WhoIs names.
+func (l *Learned) ChanceOf(f *Farm, who uint64, kind Kind, now int64) uint64 {
+	h := mix(who ^ f.hash ^ l.seed)
 	place := &l.pairs[h&uint64(len(l.pairs)-1)]
 	tag, at := h>>52, uint64(now/pairStep)&0xffff
 	old := place.Load()

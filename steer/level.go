@@ -86,3 +86,115 @@ func (s *Service) LevelAt(rank uint8) *Level {
 	}
 	return best
 }
+
+// takes reports whether a server is of a class that may serve the level.
+func (l *Level) takes(s *Server) bool {
+	if len(l.Classes) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(l.Classes, func(c string) bool { return slices.Contains(s.Classes, c) })
+}
+
+// gate is the truth table of what a level asks of a server beyond what everybody does. What stands against a server for
+// everybody is named first.
+func (l *Level) gate(m *Member, g Gate) Gate {
+	switch {
+	case g != Open:
+		return g
+	case !l.takes(m.Server):
+		return Unfit
+	case l.OnServer() && l.Needs(RequiresServer) && !l.fits(m):
+		return Taken
+	}
+	return Open
+}
+
+// rounding is less than what is reckoned in (millionths), and more than what adding floats is wrong by.
+const rounding = 1e-7
+
+// fits reports whether one more grant of the level has room on a server. It goes by what this replica has heard; who
+// reserves decides.
+func (l *Level) fits(m *Member) bool {
+	share := l.Share
+	if share == 0 {
+		share = 1
+	}
+	return m.used("")+l.Unit <= 1+rounding && m.used(l.Name)+l.Unit <= share+rounding
+}
+
+// used is what grants of a level have reserved of a server; of the level without a name, all grants.
+func (m *Member) used(level string) (part float64) {
+	for i := range m.Used {
+		if level == "" || m.Used[i].Level == level {
+			part += m.Used[i].Part
+		}
+	}
+	return part
+}
+
+// kept is the part of a server that must stay free of the farm's clients: what the levels above them keep, as far as their
+// grants have not reserved it. What is reserved shows in the utilisation once it is used.
+func (f *Farm) kept(m *Member) (part float64) {
+	for i := range f.Service.Levels {
+		l := &f.Service.Levels[i]
+		if l.Keep > 0 && l.Rank > f.rank() && l.takes(m.Server) {
+			part += max(l.Keep-m.used(l.Name), 0)
+		}
+	}
+	return part
+}
+
+// rank is that of the farm's clients, 0 for best effort.
+func (f *Farm) rank() uint8 {
+	if f.level == nil {
+		return 0
+	}
+	return f.level.Rank
+}
+
+// buildLevels builds the farm as the clients of each level see it. Servers, what is learned of them and the turns are the
+// same for all.
+func (f *Farm) buildLevels(members []Member, in Input) {
+	for i := range f.Service.Levels {
+		g := *f
+		g.level, g.levels = &f.Service.Levels[i], nil
+		g.State = slices.Clone(f.State)
+		g.gate(members, in.Now)
+		g.weigh()
+		g.buildViews(in.Regions)
+		if g.forecast != nil {
+			g.prepare()
+		}
+		f.levels = append(f.levels, &g)
+	}
+	slices.SortFunc(f.levels, func(a, b *Farm) int { return cmp.Compare(a.rank(), b.rank()) })
+}
+
+// seenBy returns the farm as a query's client sees it: at the best level that it may have and that servers are open for;
+// else as best effort does.
+func (f *Farm) seenBy(q *Query) *Farm {
+	for i := len(f.levels) - 1; i >= 0; i-- {
+		if g := f.levels[i]; g.rank() <= q.Level && g.view(q.Region).rung == Normal {
+			return g
+		}
+	}
+	return f
+}
+
+// honours reports whether a client that was granted a server is to be kept there: until the server is taken out, drained or
+// dead. One that is full has reserved what was granted.
+func (f *Farm) honours(q *Query) bool {
+	if q.Granted <= 0 || int(q.Granted) > len(f.State) {
+		return false
+	}
+	g := f.State[q.Granted-1].Gate
+	return g == Open || g == Full
+}
+
+// keepGranted gives the client the server that it was granted.
+func (f *Farm) keepGranted(q *Query, p *Pick) {
+	p.By, p.Personal, p.Level = ByGrant, true, q.Level
+	if f.State[q.Granted-1].Family&q.Family != 0 {
+		p.add(q.Granted - 1)
+	}
+}

@@ -24,9 +24,10 @@ const (
 	ByHeadroom               // nothing is known of the resolver, or of the load: by reported utilisation
 	ByCapacity               // no server reports utilisation: by capacity
 	Again                    // as the other question of the same lookup was answered
+	ByGrant                  // where the client has been granted its level
 )
 
-var methodNames = [...]string{"policy", "predict", "headroom", "capacity", "again"}
+var methodNames = [...]string{"policy", "predict", "headroom", "capacity", "again", "grant"}
 
 func (m Method) String() string { return methodNames[m] }
 
@@ -76,7 +77,7 @@ func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 // look finds out what is known of who asks.
 func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
 	b := m.prior
-	key := l.key(f, hashPrefix(q.Client))
+	key := l.key(f, q.who())
 	if i := l.find(key); i >= 0 {
 		slot := &l.slots[i]
 		s.seen = slot.read(key, &s.facts) && s.facts.n > 0
@@ -167,12 +168,13 @@ type ahead struct {
 	place   int32
 	perRamp float64 // 1 over how far it is up
 	perLoad float64 // utilisation of what is up, for one request a second
+	kept    float64 // part that is kept free of the farm's clients
 }
 
 // score is the utilisation that server c will have if it gets so much more load.
 func (f *Farm) score(c int32, load float64) float64 {
 	a := &f.ahead[c]
-	return f.forecast.pend[a.place].load()*a.perRamp + load*a.perLoad
+	return f.forecast.pend[a.place].load()*a.perRamp + load*a.perLoad + a.kept
 }
 
 // again repeats the servers of the other question of a lookup.
@@ -207,7 +209,7 @@ func (l *Learned) Note(f *Farm, q *Query, p *Pick) {
 	if l == nil || f.forecast == nil || p.N == 0 {
 		return
 	}
-	who := hashPrefix(q.Client)
+	who := q.who()
 	key := l.key(f, who)
 	i := l.find(key)
 	if i < 0 {

@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"encoding/binary"
 	"math"
 	"net/netip"
 )
@@ -18,7 +19,7 @@ const (
 // hash of both, so a server that fills sheds the same clients first and takes them back last.
 func (f *Farm) stick(v *view, q *Query, p *Pick) {
 	p.Personal = true
-	key := hashPrefix(q.Client)
+	key := q.who()
 	u := unit(mix(key ^ f.hash))
 	for p.Tier < len(v.tiers)-1 && u >= v.tiers[p.Tier].upto {
 		p.Tier++
@@ -76,6 +77,17 @@ func (f *Farm) holds(s *State) float64 {
 	mean := max(f.MeanUtil, stickyIdle)
 	return min(s.Admit, clamp(1-(s.Util-stickyBound*mean)/(stickyWidth*mean), 0, 1))
 }
+
+// who is whom the servers are chosen for.
+func (q *Query) who() uint64 {
+	if q.Who != 0 {
+		return q.Who
+	}
+	return hashPrefix(q.Client)
+}
+
+// WhoIs returns Query.Who of a client that is known by a name of its own, wherever it asks from.
+func WhoIs(id [8]byte) uint64 { return mix(binary.BigEndian.Uint64(id[:])) | 1 }
 
 // hashPrefix is the same in every replica and at every start, so that a client sticks to its servers everywhere.
 func hashPrefix(p netip.Prefix) uint64 {

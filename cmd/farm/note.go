@@ -22,6 +22,10 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord) s
 		return w.whySilent(r)
 	case steer.Full:
 		return "at or above its hard limit of " + percent(cmp.Or(c.Server.Hard, f.Service.Hard))
+	case steer.Unfit:
+		return "of no class that the level asks for"
+	case steer.Taken:
+		return "what it may give the level is granted to others"
 	}
 	return noteOpen(c, r)
 }

@@ -90,7 +90,7 @@ func picked(e *steer.Explanation) []string {
 // countClosed says how many servers each gate holds back, as " (2 full, 1 maint)".
 func countClosed(candidates []steer.Candidate) string {
 	var held []string
-	for g := steer.InMaint; g <= steer.Full; g++ {
+	for g := steer.InMaint; g <= steer.Taken; g++ {
 		n := 0
 		for _, c := range candidates {
 			if c.State.Gate == g {
