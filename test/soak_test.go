@@ -1,0 +1,280 @@
+package test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store/storetest"
+
+	"github.com/miekg/dns"
+)
+
+var soak = flag.Duration("soak", time.Minute, "how long TestSoak keeps a server under load and churn")
+
+const soakCorefile = `
+example.org:PORT {
+    bind 127.0.0.1
+    errors
+    pprof 127.0.0.1:PPROF
+    prometheus 127.0.0.1:METRICS
+    farm {
+        redis REDIS
+        state STATE
+        ttl TTL
+        service static.example.org {
+            server web1 192.0.2.1
+            server web2 192.0.2.2
+        }
+    }
+}
+`
+
+// Of so many changes of the database, a breath apart, the server is reloaded after the last, and looked at.
+const (
+	soakChanges = 15
+	soakBreath  = 120 * time.Millisecond
+)
+
+// TestSoak keeps one CoreDNS, built with the race detector, under a fixed load while servers join, leave and slow down,
+// services are edited, deleted and put back, and its Corefile is edited and reloaded. No lookup fails, and in the end
+// the server holds no more memory, goroutines and files than when it was warm.
+func TestSoak(t *testing.T) {
+	redis := storetest.Start(t)
+	db := dial(t, redis.URL)
+	db.service(service)
+	a := startAgents(t, db, service, threeServers)
+	pprof := strconv.Itoa(freePort(t))
+	fixed := strings.NewReplacer("PPROF", pprof, "METRICS", strconv.Itoa(freePort(t)), "REDIS", redis.URL,
+		"STATE", filepath.Join(t.TempDir(), "farm.state")).Replace(soakCorefile)
+	corefile := func(ttl int) string { return strings.ReplaceAll(fixed, "TTL", strconv.Itoa(ttl)) }
+	c := startCoreDNS(t, corefile(1))
+	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3")
+
+	asked := startSteady(t, c.addr, service, "static.example.org.")
+	churn := &churn{database: db, agents: a, chance: rand.New(rand.NewPCG(7, 7)), did: make(map[string]int)}
+	var seen []footprint
+	for began := time.Now(); time.Since(began) < *soak; {
+		for range soakChanges {
+			churn.step()
+			time.Sleep(soakBreath)
+		}
+		seen = append(seen, look(t, c, pprof))
+		c.write(t, corefile(1+len(seen)%3))
+		c.reload(t)
+	}
+	asked.noneFailed(t)
+	t.Logf("reloads: %d, changes: %v", len(seen), churn.did)
+	flat(t, seen)
+}
+
+// flat asserts that nothing grows: that the least that was held in the last third of the looks is about the least of the
+// third before. What is cached and pooled shows in the first third; what comes and goes does not show in the least.
+func flat(t *testing.T, seen []footprint) {
+	t.Helper()
+	third := len(seen) / 3
+	if third == 0 {
+		t.Fatalf("Expected three looks at least, got %d", len(seen))
+	}
+	before, after := least(seen[third:2*third]), least(seen[2*third:])
+	t.Logf("at the start: %v; in the middle: %v; at the end: %v", seen[0], before, after)
+	if after.goroutines > before.goroutines+5 || after.files > before.files+5 {
+		t.Errorf("Expected no more goroutines and files than before: %v, got %v", before, after)
+	}
+	if after.heap > before.heap+before.heap/4+(4<<20) || after.resident > before.resident+before.resident/4+(64<<20) {
+		t.Errorf("Expected no more memory than before: %v, got %v", before, after)
+	}
+}
+
+// least returns the least of each.
+func least(seen []footprint) footprint {
+	f := seen[0]
+	for _, s := range seen[1:] {
+		f.goroutines, f.files = min(f.goroutines, s.goroutines), min(f.files, s.files)
+		f.heap, f.resident = min(f.heap, s.heap), min(f.resident, s.resident)
+	}
+	return f
+}
+
+// churn changes the database. The three servers that it begins with stay; guests come and go.
+type churn struct {
+	*database
+	agents *agents
+	chance *rand.Rand
+	guests []string
+	dead   []string // whose records are still there
+	next   int
+	did    map[string]int
+}
+
+// maxGuests bounds those that are there, and those that are dead.
+const maxGuests = 20
+
+// step makes one change.
+func (c *churn) step() {
+	acts := []struct {
+		name string
+		do   func()
+	}{{"join", c.join}, {"join", c.join}, {"leave", c.leave}, {"die", c.die}, {"slow down", c.slow}, {"drain", c.drain}, {"edit", c.edit}, {"put back", c.replace}}
+	act := acts[c.chance.IntN(len(acts))]
+	act.do()
+	c.did[act.name]++
+}
+
+// join has a machine come up.
+func (c *churn) join() {
+	if len(c.guests) == maxGuests {
+		c.leave()
+	}
+	c.next++
+	id := fmt.Sprintf("guest%d", c.next)
+	c.guests = append(c.guests, id)
+	c.agents.mu.Lock()
+	defer c.agents.mu.Unlock()
+	c.agents.servers[id] = &reported{addr: fmt.Sprintf("198.51.100.%d", 1+c.next%250), health: steer.Up, utilization: c.chance.Float64()}
+}
+
+// leave takes a machine away for good, with its record.
+func (c *churn) leave() {
+	if id := c.take(); id != "" {
+		c.agents.silence(id)
+		c.remove(id)
+	}
+}
+
+// die leaves a record behind, whose lease runs out. Somebody tidies up now and then.
+func (c *churn) die() {
+	if id := c.take(); id != "" {
+		c.agents.silence(id)
+		c.dead = append(c.dead, id)
+	}
+	if len(c.dead) > maxGuests {
+		c.remove(c.dead[0])
+		c.dead = c.dead[1:]
+	}
+}
+
+func (c *churn) remove(id string) {
+	c.do("delete "+id, func(ctx context.Context) error { _, err := c.DeleteServer(ctx, service, id); return err })
+}
+
+// take chooses a guest that is to go; none, if there is none.
+func (c *churn) take() string {
+	if len(c.guests) == 0 {
+		return ""
+	}
+	i := c.chance.IntN(len(c.guests))
+	id := c.guests[i]
+	c.guests = slices.Delete(c.guests, i, i+1)
+	return id
+}
+
+// slow makes one of those that stay busier, or less busy.
+func (c *churn) slow() {
+	id := fmt.Sprintf("web%d", 1+c.chance.IntN(len(threeServers)))
+	c.agents.set(id, func(r *reported) { r.utilization = 1.2 * c.chance.Float64() })
+}
+
+func (c *churn) drain() {
+	state := []steer.AdminState{steer.Drain, steer.Ready, steer.Ready}[c.chance.IntN(3)]
+	c.admin(service, "web2", state)
+}
+
+func (c *churn) edit() {
+	s := steer.Service{
+		Name: service, TTL: 1 + c.chance.Uint32N(3), SlowStart: 1, Drain: 1,
+		Policy: steer.Policies[c.chance.IntN(len(steer.Policies))],
+	}
+	c.do("edit "+service, func(ctx context.Context) error { return c.PutService(ctx, s) })
+}
+
+// replace deletes a service that nobody asks for, and puts it back with a server.
+func (c *churn) replace() {
+	name := fmt.Sprintf("other%d.example.org.", c.chance.IntN(50))
+	c.do("delete "+name, func(ctx context.Context) error { _, err := c.DeleteService(ctx, name); return err })
+	c.service(name)
+	c.server(name, "web1", "203.0.113.1")
+}
+
+// steady asks for services at a fixed rate for as long as it takes, one lookup in ten over TCP. Unlike a prober it
+// keeps counts alone.
+type steady struct {
+	addr  string
+	names []string
+	quit  chan struct{}
+	loop  sync.WaitGroup
+
+	mu       sync.Mutex
+	answered int
+	failed   []string
+}
+
+func startSteady(t testing.TB, addr string, names ...string) *steady {
+	s := &steady{addr: addr, names: names, quit: make(chan struct{})}
+	s.loop.Go(s.run)
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *steady) run() {
+	slots := make(chan struct{}, maxInFlight)
+	tick := time.NewTicker(time.Second / probeRate)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-s.quit:
+			return
+		case <-tick.C:
+		}
+		slots <- struct{}{}
+		s.loop.Go(func() {
+			s.lookup(s.names[i%len(s.names)], i/len(s.names)%10 == 9)
+			<-slots
+		})
+	}
+}
+
+func (s *steady) lookup(name string, tcp bool) {
+	ask := exchange
+	if tcp {
+		ask = exchangeTCP
+	}
+	r, err := ask(s.addr, question(name, dns.TypeA))
+	err = failure(r, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failed = append(s.failed, fmt.Sprintf("%s %s %s: %v", time.Now().Format("15:04:05.000"), name, protocol(tcp), err))
+		return
+	}
+	s.answered++
+}
+
+// stop ends the lookups; the last ones are waited for.
+func (s *steady) stop() {
+	select {
+	case <-s.quit:
+	default:
+		close(s.quit)
+	}
+	s.loop.Wait()
+}
+
+// noneFailed ends the lookups and asserts that every one was answered.
+func (s *steady) noneFailed(t *testing.T) {
+	t.Helper()
+	s.stop()
+	t.Logf("lookups: %d answered, %d failed", s.answered, len(s.failed))
+	if len(s.failed) > 0 || s.answered == 0 {
+		t.Errorf("Expected no failed lookup, got %d:\n%s", len(s.failed), strings.Join(s.failed[:min(len(s.failed), 10)], "\n"))
+	}
+}
