@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 )
 
 // ClientID names a client, in the services database and in logs. It does not tell who the client is.
@@ -21,8 +22,21 @@ const (
 )
 
 // Client returns the ClientID of a name: the first octets of SHA-256 over kind, a zero octet and name.
-func Client(kind, name string) ClientID {
-	var buf [320]byte
+func Client(kind, name string) ClientID { return clientOf(kind, name) }
+
+// ClientAt returns the ClientID of who asks from an address: of its /32, or its /64. No Addr, no client.
+func ClientAt(source netip.Addr) (c ClientID, ok bool) {
+	source = source.Unmap().WithZone("")
+	p, err := source.Prefix(min(source.BitLen(), 64))
+	if err != nil || !source.IsValid() {
+		return c, false
+	}
+	var buf [48]byte
+	return clientOf(KindNet, p.AppendTo(buf[:0])), true
+}
+
+func clientOf[N string | []byte](kind string, name N) ClientID {
+	var buf [320]byte // a domain name, or a client id of an option, and a kind
 	b := append(append(append(buf[:0], kind...), 0), name...)
 	sum := sha256.Sum256(b)
 	return ClientID(sum[:8])

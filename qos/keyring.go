@@ -1,0 +1,172 @@
+package qos
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Key signs handles. Its JSON form, which holds the secret, is what the database keeps; no other form shows the secret.
+type Key struct {
+	ID     uint8  `json:"-"`
+	Secret []byte `json:"secret"`          // 16 to 64 octets
+	From   int64  `json:"from"`            // ms since 1970; since when it signs
+	Until  int64  `json:"until,omitempty"` // ms since 1970; from when on nothing that it signed holds, 0 is never
+}
+
+// Bounds of keys.
+const (
+	MaxKeys   = 256
+	MinSecret = 16
+	MaxSecret = 64
+)
+
+// skew is how far the clocks of who signs and who verifies may differ, in ms: a new key signs at once.
+const skew = minute
+
+// String names the key. It does not show the secret.
+func (k Key) String() string { return fmt.Sprintf("key %d", k.ID) }
+
+// Format keeps every verb from showing the secret.
+func (k Key) Format(s fmt.State, _ rune) { io.WriteString(s, k.String()) }
+
+// Check says what is wrong with a key, nil if nothing is. The error does not show the secret.
+func (k *Key) Check() error {
+	if len(k.Secret) < MinSecret || len(k.Secret) > MaxSecret {
+		return fmt.Errorf("key %d: expected a secret of %d to %d octets, got %d", k.ID, MinSecret, MaxSecret, len(k.Secret))
+	}
+	if k.From < 0 || k.Until != 0 && k.Until <= k.From {
+		return fmt.Errorf("key %d: expected that it is valid until later than from when", k.ID)
+	}
+	return nil
+}
+
+// Keyring holds keys by their ids. It is immutable. A nil Keyring holds none.
+type Keyring struct {
+	at   [MaxKeys]*ring
+	keys []Key // by when they sign from, then by id
+}
+
+// ring is a key made ready: the secret under the two pads of HMAC (RFC 2104).
+type ring struct {
+	inner, outer [sha256.BlockSize]byte
+	from, until  int64
+}
+
+// nobody stands in for a key that is not known, so that to look for one takes as long as to find one. It is never valid.
+var nobody = newRing(&Key{Until: -1})
+
+func newRing(k *Key) *ring {
+	r := &ring{from: k.From, until: k.Until}
+	copy(r.inner[:], k.Secret)
+	r.outer = r.inner
+	for i := range r.inner {
+		r.inner[i] ^= 0x36
+		r.outer[i] ^= 0x5c
+	}
+	return r
+}
+
+// valid says whether what the key signed holds.
+func (r *ring) valid(now int64) bool { return now+skew >= r.from && (r.until == 0 || now < r.until) }
+
+// NewKeyring makes a Keyring of keys with different ids.
+func NewKeyring(keys []Key) (*Keyring, error) {
+	k := new(Keyring)
+	for i := range keys {
+		key := &keys[i]
+		if err := key.Check(); err != nil {
+			return nil, err
+		}
+		if k.at[key.ID] != nil {
+			return nil, fmt.Errorf("key %d: expected each id once", key.ID)
+		}
+		k.at[key.ID] = newRing(key)
+		copied := *key
+		copied.Secret = slices.Clone(key.Secret)
+		k.keys = append(k.keys, copied)
+	}
+	slices.SortFunc(k.keys, func(a, b Key) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.ID, b.ID))
+	})
+	return k, nil
+}
+
+// Format keeps every verb from showing secrets.
+func (k *Keyring) Format(s fmt.State, _ rune) { io.WriteString(s, "keyring") }
+
+// Newest returns the key to sign with: the one that is valid now and was so from the latest on.
+func (k *Keyring) Newest(now int64) (Key, bool) {
+	if k == nil {
+		return Key{}, false
+	}
+	for _, key := range slices.Backward(k.keys) {
+		if key.From <= now && (key.Until == 0 || now < key.Until) {
+			return key, true
+		}
+	}
+	return Key{}, false
+}
+
+// find returns the key of an id, or nobody.
+func (k *Keyring) find(id uint8) *ring {
+	if k == nil || k.at[id] == nil {
+		return nobody
+	}
+	return k.at[id]
+}
+
+// Sign makes the handle that says c, with the key c.KeyID. It does not look at whether key and claim are valid now.
+func (k *Keyring) Sign(c Claim) (token [Signed]byte, err error) {
+	r := k.find(c.KeyID)
+	if r == nobody {
+		return token, ErrKey
+	}
+	if err := c.encode(&token); err != nil {
+		return [Signed]byte{}, err
+	}
+	mac := r.sign(token[:atSignature])
+	copy(token[atSignature:], mac[:])
+	return token, nil
+}
+
+// Verify returns what a handle says, if a key that is valid signed it and it has not expired. now is ms since 1970. Who may
+// show it, and where, says Fits. Time does not depend on secrets, nor on whether the key is known. It allocates nothing;
+// the error is ErrMalformed, ErrKey, ErrSignature or ErrExpired.
+func (k *Keyring) Verify(token []byte, now int64) (Claim, error) {
+	if len(token) != Signed {
+		return Claim{}, ErrMalformed
+	}
+	c, err := decode(token)
+	if err != nil {
+		return Claim{}, err
+	}
+	r := k.find(c.KeyID)
+	mac := r.sign(token[:atSignature])
+	same := subtle.ConstantTimeCompare(mac[:], token[atSignature:]) == 1
+	switch {
+	case !r.valid(now):
+		return Claim{}, ErrKey
+	case !same:
+		return Claim{}, ErrSignature
+	case now >= c.Expires:
+		return Claim{}, ErrExpired
+	}
+	return c, nil
+}
+
+// purpose keeps a signature under a handle from being one under anything else that a key may come to sign.
+const purpose = "farm/handle/v1\x00"
+
+// sign returns the first half of HMAC-SHA256 over purpose and body. Of fixed buffers it needs no more than two hashes.
+func (r *ring) sign(body []byte) [Signed - atSignature]byte {
+	var in [sha256.BlockSize + len(purpose) + atSignature]byte
+	b := append(append(append(in[:0], r.inner[:]...), purpose...), body...)
+	sum := sha256.Sum256(b)
+	var out [sha256.BlockSize + sha256.Size]byte
+	sum = sha256.Sum256(append(append(out[:0], r.outer[:]...), sum[:]...))
+	return [Signed - atSignature]byte(sum[:])
+}
