@@ -2,13 +2,14 @@
 # make lint     go vet, gofmt, staticcheck, govulncheck
 # make fuzz     runs each fuzzer for FUZZTIME
 # make stock    builds farm into a stock CoreDNS and asks it a question
+# make bench    measures farm beside its peers and writes docs/performance.md and docs/scale.md: about twelve minutes
 # make build    builds ./coredns and ./farm
 
 FUZZTIME ?= 10s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: test setup lint fuzz stock build
+.PHONY: test setup lint fuzz stock bench build
 
 test: setup lint stock
 	go test -race -timeout 20m ./...
@@ -27,6 +28,10 @@ fuzz:
 
 stock: setup
 	@sh scripts/stock.sh
+
+bench:
+	@sh scripts/bench-setup.sh
+	go run ./bench -docs
 
 build:
 	go build -o coredns ./cmd/coredns

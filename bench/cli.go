@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as of a process that SIGINT ended
+)
+
+const usage = `Measures farm beside its peers, on real processes: CoreDNS, Redis, dnsperf, gdnsd, PowerDNS.
+
+  go run ./bench                 what an answer costs, and how many there are a second: about six minutes
+  go run ./bench freshness       how soon answers follow a report
+  go run ./bench scale           what large farms take, and how many reports a core absorbs
+  go run ./bench -docs           all of it, and writes docs/performance.md with its plot, and docs/scale.md
+  go run ./bench -list           what there is
+
+scripts/bench-setup.sh installs what is needed. Nothing else should run on the machine meanwhile.
+
+`
+
+// options is what the command line says.
+type options struct {
+	command    string // compare, freshness or scale
+	output     string
+	rows       string
+	rounds     int
+	seconds    float64
+	docs, list bool
+}
+
+// Bounds of what may be asked for.
+const (
+	maxRounds  = 1000
+	maxSeconds = 3600
+)
+
+// run is the command: it returns the exit code. Results go to stdout, all else to stderr.
+func run(args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		fmt.Fprintln(stderr, "bench:", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err = o.execute(ctx, stdout, stderr)
+	var bad usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "bench: interrupted; nothing was written")
+		return exitInterrupted
+	case errors.As(err, &bad):
+		fmt.Fprintln(stderr, "bench:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(stderr, "bench:", err)
+	return exitFailure
+}
+
+// usageError is a mistake of the one who gave the command.
+type usageError struct{ error }
+
+func parseOptions(args []string, stderr io.Writer) (*options, error) {
+	o := &options{command: "compare"}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		o.command, args = args[0], args[1:]
+	}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.output, "o", "table", "`form` of the output: table or json")
+	f.StringVar(&o.rows, "rows", "all", "`names` of name servers to compare, with commas; "+base+" is always among them")
+	f.IntVar(&o.rounds, "rounds", 5, "how many `times` to measure each name server")
+	f.Float64Var(&o.seconds, "seconds", 5, "how many `seconds` each measurement takes")
+	f.BoolVar(&o.docs, "docs", false, "measure everything, and write docs/performance.md, its plot, and docs/scale.md")
+	f.BoolVar(&o.list, "list", false, "list the name servers")
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return o, o.check(f)
+}
+
+func (o *options) check(f *flag.FlagSet) error {
+	switch {
+	case !slices.Contains([]string{"compare", "freshness", "scale"}, o.command):
+		return fmt.Errorf("command %q: expected compare, freshness or scale", o.command)
+	case f.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.output != "table" && o.output != "json":
+		return fmt.Errorf("-o %s: expected table or json", o.output)
+	case o.rounds < 1 || o.rounds > maxRounds:
+		return fmt.Errorf("-rounds %d: expected 1 to %d", o.rounds, maxRounds)
+	case !(o.seconds >= 0.1 && o.seconds <= maxSeconds):
+		return fmt.Errorf("-seconds %v: expected 0.1 to %d", o.seconds, maxSeconds)
+	case o.docs && (o.rows != "all" || o.command != "compare"):
+		return errors.New("-docs measures everything: expected neither -rows nor a command")
+	}
+	return nil
+}
+
+func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
+	if o.list {
+		return list(stdout)
+	}
+	chosen, err := chooseRows(o.rows)
+	if err != nil {
+		return usageError{err}
+	}
+	l, err := newLab(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	results, err := compare(ctx, l, chosen, o.rounds, o.seconds)
+	if err != nil {
+		return err
+	}
+	return write(stdout, o.output, results, func(w io.Writer) error { return compareTable(w, results) })
+}
+
+func list(w io.Writer) error {
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(w, "%-20s %s\n", r.name, strings.ReplaceAll(r.title, "`", "")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chooseRows returns the named rows in their order, the base first.
+func chooseRows(names string) ([]*row, error) {
+	wanted := strings.Split(names, ",")
+	var chosen []*row
+	for i := range rows {
+		r := &rows[i]
+		at := slices.Index(wanted, r.name)
+		if at >= 0 {
+			wanted = slices.Delete(wanted, at, at+1)
+		}
+		if at >= 0 || r.name == base || names == "all" {
+			chosen = append(chosen, r)
+		}
+	}
+	if names != "all" && len(wanted) > 0 {
+		return nil, fmt.Errorf("-rows: no name server %q: -list shows them", wanted[0])
+	}
+	return chosen, nil
+}

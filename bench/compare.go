@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// result is what was measured of a row. A row that could not be measured says why in absent.
+type result struct {
+	row            *row
+	cpu            figure // microseconds of processor time a query, of the server process, user and system
+	ratio          figure // of cpu over the base's of the same round
+	qps            figure
+	lost, failed   int // of all rounds; failed were answered with an error
+	queries        int
+	octets, rounds int
+	absent         string
+}
+
+// reportEvery is how often the servers behind farm are reported on while anything is compared.
+const reportEvery = time.Second
+
+// warmUp is how long a server is asked before it is measured: until its heap has its size.
+const warmUp = time.Second
+
+// compare measures rows in turn, again and again: what disturbs the machine for a while disturbs them all. Agents
+// report all the time, whoever is measured.
+func compare(ctx context.Context, l *lab, rows []*row, rounds int, seconds float64) ([]result, error) {
+	s, err := newStage(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	defer s.db.end(l)
+	agents := s.startReporter(ctx, s.db, reportEvery)
+	defer agents.end()
+	took := make([]series, len(rows))
+	for round := range rounds {
+		for i, r := range rows {
+			if took[i].absent != "" {
+				continue
+			}
+			l.note("round %d of %d: %s", round+1, rounds, r.name)
+			err := s.measure(ctx, r, seconds, &took[i])
+			var absent absentError
+			if errors.As(err, &absent) {
+				took[i].absent = absent.Error()
+			} else if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.name, err)
+			}
+		}
+	}
+	if _, err := agents.end(); err != nil {
+		return nil, err
+	}
+	return resultsOf(rows, took), nil
+}
+
+// series is what was measured of a row, round by round.
+type series struct {
+	cpu, qps                      []float64
+	lost, failed, queries, octets int
+	absent                        string
+}
+
+// measure runs one row once.
+func (s *stage) measure(ctx context.Context, r *row, seconds float64, took *series) error {
+	questions, err := s.questions(s.lab, "questions-"+r.name, "")
+	if err != nil {
+		return err
+	}
+	p, addr, err := s.serve(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer s.stop(p)
+	ask := load{addr: addr, questions: questions, duration: warmUp}
+	if _, err := dnsperf(ctx, ask); err != nil {
+		return err
+	}
+	ask.duration = time.Duration(seconds * float64(time.Second))
+	var o outcome
+	cpu, err := p.cost(func() (err error) { o, err = dnsperf(ctx, ask); return })
+	if err != nil {
+		return err
+	}
+	took.cpu = append(took.cpu, float64(cpu.Microseconds())/float64(o.completed))
+	took.qps = append(took.qps, o.qps)
+	took.lost, took.failed, took.queries, took.octets = took.lost+o.lost, took.failed+o.failed, took.queries+o.sent, o.octets
+	return nil
+}
+
+// resultsOf sets every row against the first, round by round.
+func resultsOf(rows []*row, took []series) []result {
+	all := make([]result, len(rows))
+	for i, t := range took {
+		all[i] = result{row: rows[i], absent: t.absent}
+		if t.absent != "" {
+			continue
+		}
+		ratios := make([]float64, len(t.cpu))
+		for round := range ratios {
+			ratios[round] = t.cpu[round] / took[0].cpu[round]
+		}
+		all[i] = result{
+			row: rows[i], cpu: figureOf(t.cpu), ratio: figureOf(ratios), qps: figureOf(t.qps),
+			lost: t.lost, failed: t.failed, queries: t.queries, octets: t.octets, rounds: len(t.cpu),
+		}
+	}
+	return all
+}
