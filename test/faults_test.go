@@ -17,6 +17,9 @@ type victim struct {
 	agent string // where agents write to it
 	keys  []string
 	hurry func(delay time.Duration) // sets the delay of the way to it, if there is one
+	cut   func(octets int64)        // has every way to it end after so many octets, if it can; 0 is never
+	shift func(by time.Duration)    // sets its clock off, if it has one of its own
+	certs string                    // the folder of its certificates, if it has some
 }
 
 // fault is something that happens to the database, and how it ends.

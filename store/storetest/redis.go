@@ -24,6 +24,7 @@ type Redis struct {
 	t    testing.TB
 	dir  string
 	args []string
+	env  []string // beyond the test's own
 	proc *process
 	tls  *TLS
 }
@@ -38,7 +39,13 @@ type process struct {
 // Start starts a redis-server that keeps nothing on disk, with further command line arguments, and waits until it answers.
 func Start(t testing.TB, args ...string) *Redis {
 	t.Helper()
-	r := &Redis{t: t, dir: t.TempDir()}
+	return startIn(t, nil, args...)
+}
+
+// startIn starts one with further variables in its environment.
+func startIn(t testing.TB, env []string, args ...string) *Redis {
+	t.Helper()
+	r := &Redis{t: t, dir: t.TempDir(), env: env}
 	r.Addr = net.JoinHostPort("127.0.0.1", FreePort(t))
 	r.URL = "redis://" + r.Addr
 	_, port, _ := net.SplitHostPort(r.Addr)
@@ -58,6 +65,7 @@ func (r *Redis) begin() {
 	r.t.Helper()
 	p := &process{cmd: exec.Command(binary(r.t, "redis-server"), r.args...), end: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.Env = append(os.Environ(), r.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		r.t.Fatalf("redis-server: %s", err)
