@@ -134,6 +134,13 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer l.close()
+	if o.command == "freshness" {
+		results, err := measureFreshness(ctx, l, o.seconds)
+		if err != nil {
+			return err
+		}
+		return write(stdout, o.output, results, func(w io.Writer) error { return aligned(w, freshHead, freshLines(results)) })
+	}
 	results, err := compare(ctx, l, chosen, o.rounds, o.seconds)
 	if err != nil {
 		return err

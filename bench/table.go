@@ -83,3 +83,17 @@ func (r result) MarshalJSON() ([]byte, error) {
 		QPSOf   figure  `json:"qps_spread"`
 	}{r.row.name, r.cpu.Median, r.ratio.Median, r.qps.Median, r.lost, r.failed, r.queries, r.octets, r.rounds, r.cpu, r.ratio, r.qps})
 }
+
+var freshHead = []string{"servers", "reports/s", "queries/s", "p50", "p99", "max", "samples"}
+
+func freshLines(results []freshness) (lines [][]string) {
+	for _, r := range results {
+		load := "idle"
+		if r.Queries > 0 {
+			load = fmt.Sprint(r.Queries)
+		}
+		lines = append(lines, []string{fmt.Sprint(r.Servers), fmt.Sprintf("%.0f", r.Reports), load,
+			fmt.Sprintf("%.2f ms", r.P50), fmt.Sprintf("%.2f ms", r.P99), fmt.Sprintf("%.2f ms", r.Max), fmt.Sprint(r.Samples)})
+	}
+	return lines
+}
