@@ -28,11 +28,27 @@ func Keys(prefix, service string) []string {
 	return []string{tag + "rev", tag + "chg", tag + "svcs", tag + "srvs:" + service, tag + "adms:" + service, tag + "reps:" + service}
 }
 
+// GrantKeys returns the names of the keys that grant.lua takes: those of Keys, then grants, what is reserved, live grants by
+// client, when each grant is due; and of the shard the requests for elements, and when each service is due.
+func GrantKeys(prefix, service string) []string {
+	tag := tagOf(prefix, Shard(service))
+	return append(Keys(prefix, service), tag+"grts:"+service, tag+"used:"+service, tag+"gidx:"+service, tag+"gend:"+service,
+		tag+"req", tag+"gdue")
+}
+
+// EntitleKeys returns the names of the keys that entitle.lua takes: revision, stream, keys, handles.
+func EntitleKeys(prefix string) []string {
+	tag := prefix + ":{qos}:"
+	return []string{tag + "rev", tag + "chg", tag + "keys", tag + "hdls"}
+}
+
 func tagOf(prefix string, shard int) string { return fmt.Sprintf("%s:{%02d}:", prefix, shard) }
 
 func revKey(prefix string, shard int) string      { return tagOf(prefix, shard) + "rev" }
 func streamKey(prefix string, shard int) string   { return tagOf(prefix, shard) + "chg" }
 func servicesKey(prefix string, shard int) string { return tagOf(prefix, shard) + "svcs" }
+func requestsKey(prefix string, shard int) string { return tagOf(prefix, shard) + "req" }
+func dueKey(prefix string, shard int) string      { return tagOf(prefix, shard) + "gdue" }
 func nodeKey(prefix, name string) string          { return prefix + ":node:" + name }
 
 // CheckPrefix says whether the names of all keys may begin with prefix: it keeps the hash tag the only one in a key.

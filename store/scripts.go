@@ -22,6 +22,10 @@ var (
 	adminLua string
 	//go:embed scripts/report.lua
 	reportLua string
+	//go:embed scripts/grant.lua
+	grantLua string
+	//go:embed scripts/entitle.lua
+	entitleLua string
 )
 
 var (
@@ -29,9 +33,13 @@ var (
 	scriptServer  = redis.NewScript(serverLua)
 	scriptAdmin   = redis.NewScript(adminLua)
 	scriptReport  = redis.NewScript(reportLua)
+	scriptGrant   = redis.NewScript(grantLua)
+	scriptEntitle = redis.NewScript(entitleLua)
 )
 
-var scripts = map[string]string{"service": serviceLua, "server": serverLua, "admin": adminLua, "report": reportLua}
+var scripts = map[string]string{
+	"service": serviceLua, "server": serverLua, "admin": adminLua, "report": reportLua, "grant": grantLua, "entitle": entitleLua,
+}
 
 // Scripts lists the names of the scripts.
 func Scripts() []string { return slices.Sorted(maps.Keys(scripts)) }
@@ -49,18 +57,28 @@ type reply struct {
 
 // run runs a script on the keys of a service.
 func (c *Client) run(ctx context.Context, s *redis.Script, service string, args ...any) (reply, error) {
+	return c.runOn(ctx, s, Keys(c.prefix, service), service, args...)
+}
+
+// runOn runs a script on some keys. The first argument of every script is what it is about.
+func (c *Client) runOn(ctx context.Context, s *redis.Script, keys []string, what string, args ...any) (reply, error) {
 	ctx, cancel := deadline(ctx, 2*ioTimeout)
 	defer cancel()
-	got, err := s.Run(ctx, c.db, Keys(c.prefix, service), append([]any{service}, args...)...).StringSlice()
+	r, err := replyOf(s.Run(ctx, c.db, keys, append([]any{what}, args...)...))
+	return r, c.wrap(what, err)
+}
+
+func replyOf(cmd *redis.Cmd) (reply, error) {
+	got, err := cmd.StringSlice()
 	if err != nil {
-		return reply{}, c.wrap(service, refusal(err))
+		return reply{}, refusal(err)
 	}
 	if len(got) < 2 {
-		return reply{}, c.wrap(service, fmt.Errorf("script returned %d values: expected 2 or 3", len(got)))
+		return reply{}, fmt.Errorf("script returned %d values: expected 2 or 3", len(got))
 	}
 	r := reply{status: got[0]}
 	if r.rev, err = strconv.ParseUint(got[1], 10, 64); err != nil {
-		return reply{}, c.wrap(service, fmt.Errorf("script returned revision %q: expected a number", clip(got[1])))
+		return reply{}, fmt.Errorf("script returned revision %q: expected a number", clip(got[1]))
 	}
 	if len(got) > 2 {
 		r.detail = got[2]

@@ -23,7 +23,7 @@ local function unchanged(status, more)
   return {status, redis.call('HGET', KEYS[1], 'rev') or '0', more}
 end
 
--- object decodes a JSON object, or returns nil. The text itself is what is stored: it is never encoded anew.
+-- object decodes a JSON object, or returns nil. The text itself is what is stored: but for grants, it is not encoded anew.
 local function object(json)
   if type(json) ~= 'string' or #json > 8192 or not json:find('^%s*{.*}%s*$') then return nil end
   local ok, value = pcall(cjson.decode, json)
@@ -32,12 +32,15 @@ end
 
 local function isname(s) return #s <= 254 and s:find('^[a-z0-9_*][a-z0-9_.-]*%.$') end
 local function isid(s) return #s <= 63 and s:find('^[a-z0-9][a-z0-9-]*$') and s:sub(-1) ~= '-' end
+--
 
+-- And this is the same in every script of a service.
 -- list lists a service that was not, so that readers find what hangs under it. If anything hangs there already, the list
 -- was damaged: a gap in the revisions has readers read it.
 local function list(data)
   if redis.call('HLEN', KEYS[3]) >= 10000 then return false end
-  local there = redis.call('HLEN', KEYS[4]) + redis.call('HLEN', KEYS[5]) + redis.call('HLEN', KEYS[6])
+  local there = 0
+  for i = 4, math.min(#KEYS, 7) do there = there + redis.call('HLEN', KEYS[i]) end
   if there > 0 then redis.call('HINCRBY', KEYS[1], 'rev', 1) end
   return change('set', 'service', '', data, {'HSET', KEYS[3], svc, data})
 end
@@ -47,9 +50,11 @@ local function ensure()
   return redis.call('HEXISTS', KEYS[3], svc) == 1 or list('{"implied":true}')
 end
 
-if #KEYS ~= 6 then return refuse('expected 6 keys: rev, chg, svcs, srvs, adms, reps') end
+if #KEYS ~= 6 and #KEYS ~= 12 then
+  return refuse('expected 6 keys: rev, chg, svcs, srvs, adms, reps; for grants also grts, used, gidx, gend, req, gdue')
+end
 if not isname(svc) then return refuse('service: expected a lower-case name with its final dot') end
-for i = 4, 6 do
+for i = 4, math.min(#KEYS, 10) do
   if KEYS[i]:sub(-#svc - 1) ~= ':' .. svc then return refuse('key ' .. i .. ': expected one of the service') end
 end
 --
