@@ -42,7 +42,7 @@ func (a *Asked) setLevel(name string) bool {
 
 // setHandle copies a handle, if it has the length of one.
 func (a *Asked) setHandle(octets []byte) bool {
-	a.HandleLen = uint8(len(octets))
+	a.Handle, a.HandleLen = [Signed]byte{}, uint8(len(octets))
 	copy(a.Handle[:], octets)
 	return len(octets) == LookedUp || len(octets) == Signed
 }

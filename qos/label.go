@@ -63,7 +63,7 @@ func (s *labels) strip(name string) string {
 	switch {
 	case len(tail) < len(after) && head != "":
 		return head + tail
-	case tail == "":
+	case name == "":
 		return "."
 	}
 	return name

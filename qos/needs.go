@@ -18,24 +18,6 @@ type Needs struct {
 	Duration uint32 // s; how long, which chooses no level
 }
 
-// item is one figure of the text form: where it is kept, and how large it may be.
-type item struct {
-	letter byte
-	most   uint64
-	of     func(*Needs) uint64
-	set    func(*Needs, uint64)
-}
-
-// items are in the order in which they are written.
-var items = [...]item{
-	{'d', 1<<16 - 1, func(n *Needs) uint64 { return uint64(n.Delay) }, func(n *Needs, x uint64) { n.Delay = uint16(x) }},
-	{'j', 1<<16 - 1, func(n *Needs) uint64 { return uint64(n.Jitter) }, func(n *Needs, x uint64) { n.Jitter = uint16(x) }},
-	{'l', 1<<8 - 1, func(n *Needs) uint64 { return uint64(n.Loss) }, func(n *Needs, x uint64) { n.Loss = uint8(x) }},
-	{'n', 1<<32 - 1, func(n *Needs) uint64 { return uint64(n.Down) }, func(n *Needs, x uint64) { n.Down = uint32(x) }},
-	{'t', 1<<32 - 1, func(n *Needs) uint64 { return uint64(n.Duration) }, func(n *Needs, x uint64) { n.Duration = uint32(x) }},
-	{'u', 1<<32 - 1, func(n *Needs) uint64 { return uint64(n.Up) }, func(n *Needs, x uint64) { n.Up = uint32(x) }},
-}
-
 // ParseNeeds reads the text form: letters with numbers, hyphens between them, such as d20-n8000. The letters are d for
 // delay, j jitter, l loss, n down, t duration, u up; each stands at most once, and no number begins with 0.
 func ParseNeeds(s string) (Needs, error) {
@@ -59,20 +41,37 @@ func parseNeeds(s string) (n Needs, ok bool) {
 
 // take reads one letter with its number.
 func (n *Needs) take(word string) bool {
-	if len(word) < 2 || word[1] < '1' || word[1] > '9' || len(word) > 11 {
+	if len(word) < 2 || len(word) > 11 || word[1] == '0' {
 		return false
 	}
-	for i := range items {
-		if it := &items[i]; it.letter == word[0] {
-			x, ok := decimal(word[1:])
-			if !ok || x > it.most || it.of(n) != 0 {
-				return false
-			}
-			it.set(n, x)
-			return true
-		}
+	x, ok := decimal(word[1:])
+	if !ok {
+		return false
+	}
+	switch word[0] {
+	case 'd':
+		return fill(&n.Delay, x)
+	case 'j':
+		return fill(&n.Jitter, x)
+	case 'l':
+		return fill(&n.Loss, x)
+	case 'n':
+		return fill(&n.Down, x)
+	case 't':
+		return fill(&n.Duration, x)
+	case 'u':
+		return fill(&n.Up, x)
 	}
 	return false
+}
+
+// fill sets a figure that is not set yet, if x fits in.
+func fill[T uint8 | uint16 | uint32](figure *T, x uint64) bool {
+	if *figure != 0 || x > uint64(^T(0)) {
+		return false
+	}
+	*figure = T(x)
+	return true
 }
 
 // decimal reads at most ten digits.
@@ -91,15 +90,14 @@ func (n Needs) String() string { return string(n.appendTo(nil)) }
 
 func (n *Needs) appendTo(b []byte) []byte {
 	start := len(b)
-	for i := range items {
-		x := items[i].of(n)
+	for i, x := range []uint32{uint32(n.Delay), uint32(n.Jitter), uint32(n.Loss), n.Down, n.Duration, n.Up} {
 		if x == 0 {
 			continue
 		}
 		if len(b) > start {
 			b = append(b, '-')
 		}
-		b = strconv.AppendUint(append(b, items[i].letter), x, 10)
+		b = strconv.AppendUint(append(b, "djlntu"[i]), uint64(x), 10)
 	}
 	return b
 }

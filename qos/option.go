@@ -116,7 +116,7 @@ func (a *Asked) setTLV(kind byte, v []byte) bool {
 	case tlvHandle:
 		return a.setHandle(v)
 	case tlvLevel:
-		return len(v) <= maxLevel && a.setLevel(string(v))
+		return len(v) <= maxLevel && a.setLevel(folded(v))
 	case tlvNeeds:
 		return a.setNeeds(v)
 	case tlvRequestID:
@@ -133,6 +133,21 @@ func (a *Asked) setTLV(kind byte, v []byte) bool {
 	}
 	a.HasRelease = true
 	return copy(a.Release[:], v) == len(v) && len(v) == len(a.Release)
+}
+
+// folded returns the name of a level as labels have it. CAMARA writes its profiles otherwise: QOS_E is asked for as qos-e.
+func folded(v []byte) string {
+	var buf [maxLevel]byte
+	for i, c := range v {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		buf[i] = c
+	}
+	return string(buf[:len(v)])
 }
 
 func (a *Asked) setNeeds(v []byte) bool {
