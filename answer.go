@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 
 	"github.com/miekg/dns"
@@ -39,7 +40,7 @@ func (q *query) reply(o outcome, rcode int) *dns.Msg {
 
 // finish attaches what goes into OPT. Without anything CoreDNS makes the OPT itself.
 func (q *query) finish(m *dns.Msg) *dns.Msg {
-	if q.subnet == nil && (q.opt == nil || q.reason.text == "") {
+	if q.subnet == nil && !q.asksByOption && (q.opt == nil || q.reason.text == "") {
 		return m
 	}
 	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
@@ -47,6 +48,9 @@ func (q *query) finish(m *dns.Msg) *dns.Msg {
 		back := *s
 		back.SourceScope = q.scope
 		opt.Option = append(opt.Option, &back)
+	}
+	if q.asksByOption {
+		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: q.code, Data: qos.AppendReply(make([]byte, 0, replySize), q.shown)})
 	}
 	if q.reason.text != "" {
 		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: q.reason.code, ExtraText: q.reason.text})
@@ -230,7 +234,7 @@ func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
 		}
 		rr := dns.SVCB{
 			Hdr: q.header(q.owner(), q.qtype, p.TTL), Priority: uint16(len(rrs) + 1), Target: name,
-			Value: parameters(&farm.Service, s),
+			Value: q.grantParameters(parameters(&farm.Service, s)),
 		}
 		if q.qtype == dns.TypeHTTPS {
 			rrs = append(rrs, &dns.HTTPS{SVCB: rr})

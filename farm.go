@@ -1,8 +1,10 @@
 package farm
 
 import (
+	"math/rand/v2"
 	"net/netip"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 
 	"github.com/coredns/coredns/plugin"
@@ -17,9 +19,11 @@ type Farm struct {
 	zones   zones
 	regions *steer.Regions
 	memory  *memory
+	limiter *qos.Limiter // of requests for grants, by client; nil without quality of service
 
 	// Set by start.
 	source source
+	books  books
 	db     *database
 	local  []netip.Addr // of this host: where name servers are, when the query does not tell
 }
@@ -30,10 +34,16 @@ type source interface {
 	Now() int64            // ms, on the clock of the snapshots' times
 }
 
+// limited is how many clients' requests are told apart well: half a MiB.
+const limited = 1 << 14
+
 func newFarm(conf *config) *Farm {
 	f := &Farm{conf: conf, zones: newZones(conf.zones), memory: memoryOf(conf.zones, conf.table)}
 	for _, z := range f.zones {
 		z.finish(conf.ns, conf.mailbox)
+	}
+	if c := conf.qos; c != nil {
+		f.limiter = qos.NewLimiter(limited, c.rate, c.burst, rand.Uint64())
 	}
 	// parse has tried this.
 	f.regions, _ = steer.NewRegions(conf.regions)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 
 	"github.com/coredns/coredns/plugin"
@@ -26,10 +27,21 @@ type query struct {
 	snap *steer.Snapshot
 	now  int64 // ms; the one reading of the clock
 
+	// What it says about quality of service, who has shown to say so, and the level that it is to have.
+	option, label qos.Asked
+	asksByOption  bool // whether there is an option, which is then answered
+	code          uint16
+	labelled      bool // whether there are labels before the name
+	asksGrant     bool // whether it asks what was granted
+	garbled       bool // whether the labels make no sense
+	right         right
+	level         *steer.Level // nil is best effort
+
 	// What the cases leave for the reply.
 	outcome outcome
 	scope   uint8
 	reason  ede
+	shown   qos.Shown
 }
 
 // ServeDNS implements plugin.Handler. It takes no lock, asks nobody but the next plugin, and answers from the snapshot
@@ -81,7 +93,7 @@ func (f *Farm) serve(q *query) *dns.Msg {
 		return q.refuse(outcomeNotImplemented)
 	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
 		return q.refuse(outcomeRefused)
-	case !f.identify(q):
+	case !f.identify(q), f.conf.qos != nil && !f.readQoS(q):
 		return q.refuse(outcomeFormErr)
 	}
 	f.load(q)
@@ -134,6 +146,13 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	match, farm, server := q.snap.Find(q.name)
 	switch {
 	case match == steer.ServiceMatch && q.zone.covers(farm, q.name):
+		if q.garbled {
+			q.reason = garbledLabels
+			return q.nodata()
+		}
+		if f.conf.qos != nil && !f.entitle(q, farm) {
+			return q.prohibit()
+		}
 		return f.service(q, farm)
 	case match == steer.ServerMatch:
 		return f.server(q, farm, farm.Servers[server])
@@ -148,6 +167,9 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 
 // service answers for a name that is a service.
 func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
+	if q.asksGrant {
+		return f.grant(q, farm)
+	}
 	switch q.qtype {
 	case dns.TypeA:
 		return f.addresses(q, farm, steer.KindA, steer.V4)
@@ -172,20 +194,30 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 		Client: q.client.prefix,
 		Region: q.client.region,
 		Family: family,
-		Chance: f.memory.learned.Chance(farm, q.client.prefix, kind, q.now),
 		Now:    q.now,
 	}
-	var p steer.Pick
-	if sq.Chance%sampled == 0 {
-		start := time.Now()
-		p = steer.DecideWith(farm, f.memory.learned, &sq)
-		decisionSeconds.Observe(time.Since(start).Seconds())
-	} else {
-		p = steer.DecideWith(farm, f.memory.learned, &sq)
+	if q.level != nil {
+		q.personal(&sq)
 	}
-	p.TTL = q.ttl(p.TTL) // what is learned goes by how long the answer stands
+	sq.Chance = f.memory.learned.ChanceOf(farm, sq.WhoAsks(), kind, q.now)
+	p := f.pick(q, farm, &sq)
+	p.TTL = q.ttl(q.grantTTL(p.TTL)) // what is learned goes by how long the answer stands
 	f.memory.learned.Note(farm, &sq, &p)
 	f.note(q, farm, &p)
+	return p
+}
+
+// pick makes the decision. One in a few is timed, of those that wait for nothing.
+func (f *Farm) pick(q *query, farm *steer.Farm, sq *steer.Query) steer.Pick {
+	switch {
+	case q.level != nil:
+		return f.decideAt(q, farm, sq)
+	case sq.Chance%sampled != 0:
+		return steer.DecideWith(farm, f.memory.learned, sq)
+	}
+	start := time.Now()
+	p := steer.DecideWith(farm, f.memory.learned, sq)
+	decisionSeconds.Observe(time.Since(start).Seconds())
 	return p
 }
 

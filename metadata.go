@@ -33,6 +33,15 @@ func (f *Farm) describe(q *query, farm *steer.Farm, p *steer.Pick) {
 	set("reason", func() string { return pick.Rung.String() })
 	set("method", func() string { return pick.By.String() })
 	set("tier", func() string { return strconv.Itoa(pick.Tier + 1) })
+	if q.level != nil {
+		level, shown, client, by := q.level.Name, q.shown, q.right.client, q.right.origin
+		set("level", func() string { return level })
+		set("client", client.String)
+		set("origin", func() string { return originNames[by] })
+		set("grant", func() string { return shown.State.String() })
+		set("grant-level", func() string { return shown.Level })
+		set("grant-id", shown.Grant.String)
+	}
 	set("chance", func() string { return strconv.FormatUint(pick.Chance, 10) })
 }
 

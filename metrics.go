@@ -76,6 +76,20 @@ var (
 		Help:      "Counter of what other replicas said of the resolvers of a service, by whether it could be read.",
 	}, []string{"outcome"})
 
+	entitlementsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace,
+		Subsystem: pluginName,
+		Name:      "entitlements_total",
+		Help:      "Counter of lookups that ask for a level or have one, by how the client has shown who it is, and by what it may have.",
+	}, []string{"origin", "outcome"})
+
+	grantRequestsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: plugin.Namespace,
+		Subsystem: pluginName,
+		Name:      "grant_requests_total",
+		Help:      "Counter of requests for grants that lookups gave rise to, by what became of them before they left.",
+	}, []string{"outcome"})
+
 	decisionSeconds = promauto.NewHistogram(prometheus.HistogramOpts{
 		Namespace: plugin.Namespace,
 		Subsystem: pluginName,
@@ -99,12 +113,31 @@ var rungs = func() (c [steer.Rungs]prometheus.Counter) {
 }()
 
 // methods holds those of the methods.
-var methods = func() (c [steer.Again + 1]prometheus.Counter) {
+var methods = func() (c [steer.ByGrant + 1]prometheus.Counter) {
 	for i := range c {
 		c[i] = methodsTotal.WithLabelValues(steer.Method(i).String())
 	}
 	return c
 }()
+
+// entitlements holds those of what clients may have, by origin.
+var entitlements = func() (c [origins]struct{ entitled, lower, refused, unknown prometheus.Counter }) {
+	for i := range c {
+		c[i].entitled = entitlementsTotal.WithLabelValues(originNames[i], "entitled")
+		c[i].lower = entitlementsTotal.WithLabelValues(originNames[i], "lower")
+		c[i].refused = entitlementsTotal.WithLabelValues(originNames[i], "refused")
+		c[i].unknown = entitlementsTotal.WithLabelValues(originNames[i], "unknown")
+	}
+	return c
+}()
+
+// filed holds those of requests for grants.
+var filed = struct{ filed, limited, spoofable, dropped prometheus.Counter }{
+	grantRequestsTotal.WithLabelValues("filed"),
+	grantRequestsTotal.WithLabelValues("limited"),
+	grantRequestsTotal.WithLabelValues("spoofable"),
+	grantRequestsTotal.WithLabelValues("dropped"),
+}
 
 var (
 	sharedTaken    = sharedTotal.WithLabelValues("taken")

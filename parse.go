@@ -35,7 +35,8 @@ type config struct {
 	ns       []nameServer
 	mailbox  string
 	rewrite  bool
-	table    table // of resolvers
+	table    table      // of resolvers
+	qos      *qosConfig // nil is off
 }
 
 // parser reads one block. Each property is read by its own entry of properties.
@@ -66,6 +67,8 @@ var properties = map[string]property[*config]{
 	"hard":        ofDefaults("hard"),
 	"slow_start":  ofDefaults("slow_start"),
 	"drain":       ofDefaults("drain"),
+	"level":       ofDefaults("level"),
+	"qos":         {read: readQoS},
 	"resolvers":   {read: readResolvers},
 	"region":      {read: readRegion, many: true},
 	"ecs":         {read: readECS},
@@ -78,8 +81,9 @@ var properties = map[string]property[*config]{
 
 // ofDefaults is a property of a service, said of all the services of the block.
 func ofDefaults(name string) property[*config] {
-	return property[*config]{read: func(p *parser, args []string, conf *config) error {
-		return serviceProperties[name].read(p, args, &serviceBlock{service: &conf.defaults, first: &conf.table.first})
+	of := serviceProperties[name]
+	return property[*config]{many: of.many, read: func(p *parser, args []string, conf *config) error {
+		return of.read(p, args, &serviceBlock{service: &conf.defaults, first: &conf.table.first})
 	}}
 }
 

@@ -29,6 +29,7 @@ var serviceProperties = map[string]property[*serviceBlock]{
 	"drain":      {read: readDrain},
 	"fallback":   {read: readFallback},
 	"alpn":       {read: readALPN},
+	"level":      {read: readLevel, many: true},
 	"server":     {read: readServer, many: true},
 }
 
@@ -250,6 +251,10 @@ var serverOptions = map[string]func(p *parser, name, value string, s *steer.Serv
 	},
 	"region": func(p *parser, name, value string, s *steer.Server) error {
 		s.Region = value
+		return nil
+	},
+	"classes": func(p *parser, name, value string, s *steer.Server) error {
+		s.Classes = strings.Split(value, ",")
 		return nil
 	},
 }

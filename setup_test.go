@@ -124,7 +124,7 @@ var setupErrors = []struct{ block, want string }{
 	{inService("server a 192.0.2.1 priority 65536"), "priority needs a whole number from 0 to 65535"},
 	{inService("server a 192.0.2.1 soft 0.9 hard 0.8"), "server a: soft 0.9"},
 	{inService("server a 192.0.2.1 region mars"), `no region property names "mars"`},
-	{inService("server a 192.0.2.1 poort 80"), `"poort" is not an IP address or an option: capacity, hard, port,`},
+	{inService("server a 192.0.2.1 poort 80"), `"poort" is not an IP address or an option: capacity, classes, hard, port,`},
 	{inService("server a a.example.org"), "server a: an alias of a.example.org.: expected another name than its own"},
 	{inService("fallback sorry.example.net A.example.org"), "fallback: an alias of a.example.org."},
 	{"farm example.org {\n prefix a{b\n ttl 5\n}", `Testfile:2 - Error during parsing: prefix "a{b"`},

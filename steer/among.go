@@ -45,7 +45,7 @@ type among struct {
 func (f *Farm) tierAmong(v *view, q *Query, a *among) *tier {
 	u, lo, sum := fraction(q.Chance), 0.0, 0.0
 	if f.Service.Policy == Sticky {
-		u = unit(mix(q.who() ^ f.hash))
+		u = unit(mix(q.WhoAsks() ^ f.hash))
 	}
 	for pass := range 2 {
 		lo = 0
@@ -130,7 +130,7 @@ func (a *among) draw(k int, u float64, order []int) int {
 
 // stickAmong takes the client's addresses in the order of their rendezvous scores.
 func (f *Farm) stickAmong(q *Query, addrs []netip.Addr, a *among, order []int) int {
-	key := q.who()
+	key := q.WhoAsks()
 	n, k := 0, max(q.Answers, f.Service.Answers, 1)
 	for ; n < min(k, MaxAnswers); n++ {
 		best, bestScore := -1, math.Inf(1)

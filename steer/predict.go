@@ -77,7 +77,7 @@ func (f *Farm) predict(v *view, l *Learned, q *Query, p *Pick) {
 // look finds out what is known of who asks.
 func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
 	b := m.prior
-	key := l.key(f, q.who())
+	key := l.key(f, q.WhoAsks())
 	if i := l.find(key); i >= 0 {
 		slot := &l.slots[i]
 		s.seen = slot.read(key, &s.facts) && s.facts.n > 0
@@ -209,7 +209,7 @@ func (l *Learned) Note(f *Farm, q *Query, p *Pick) {
 	if l == nil || f.forecast == nil || p.N == 0 {
 		return
 	}
-	who := q.who()
+	who := q.WhoAsks()
 	key := l.key(f, who)
 	i := l.find(key)
 	if i < 0 {

@@ -19,7 +19,7 @@ const (
 // hash of both, so a server that fills sheds the same clients first and takes them back last.
 func (f *Farm) stick(v *view, q *Query, p *Pick) {
 	p.Personal = true
-	key := q.who()
+	key := q.WhoAsks()
 	u := unit(mix(key ^ f.hash))
 	for p.Tier < len(v.tiers)-1 && u >= v.tiers[p.Tier].upto {
 		p.Tier++
@@ -78,8 +78,8 @@ func (f *Farm) holds(s *State) float64 {
 	return min(s.Admit, clamp(1-(s.Util-stickyBound*mean)/(stickyWidth*mean), 0, 1))
 }
 
-// who is whom the servers are chosen for.
-func (q *Query) who() uint64 {
+// WhoAsks is whom the servers are chosen for, as Learned.ChanceOf takes it.
+func (q *Query) WhoAsks() uint64 {
 	if q.Who != 0 {
 		return q.Who
 	}

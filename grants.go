@@ -1,0 +1,213 @@
+package farm
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/coredns-farm/farm/qos"
+	"github.com/coredns-farm/farm/steer"
+)
+
+// books is where keys, handles and grants are: in the memory of the store, or of a test. None of it blocks.
+type books interface {
+	Keyring() *qos.Keyring
+	Handle(qos.HandleID) (qos.HandleRecord, bool)
+	Grant(service string, c qos.ClientID) (*qos.Grant, bool)
+	Await(service string, c qos.ClientID) (changed <-chan struct{}, done func(), ok bool)
+	Ask(storeRequest) bool
+}
+
+// requestTTL bounds, in seconds, what is answered while a request is open: the answer may be another one soon.
+const requestTTL = 5
+
+// refusedFor is for how long, in ms, a refusal is taken for an answer.
+const refusedFor = 10_000
+
+// decideAt chooses the server for a client of a level, and sees to its grant: the one that it has keeps it where it is; else
+// one is requested for the server that was chosen. It may wait for the grant, if it is to.
+func (f *Farm) decideAt(q *query, farm *steer.Farm, sq *steer.Query) steer.Pick {
+	if !needsGrant(q.level) {
+		return steer.DecideWith(farm, f.memory.learned, sq)
+	}
+	g := f.grantOf(q, farm)
+	if g != nil && g.State == qos.Refused && q.level.Needs(steer.RequiresNetwork) {
+		sq.Level = 0 // what it would get is not what it asked for
+	}
+	p := f.decideWith(farm, sq, g)
+	if changed, done, ok := f.request(q, farm, &p, g); ok {
+		if f.wait(q, farm, changed) {
+			g = f.grantOf(q, farm)
+			p = f.decideWith(farm, sq, g)
+		} else {
+			g = &qos.Grant{State: qos.Requested, Offer: qos.Offer{Level: q.level.Name}}
+		}
+		done()
+	}
+	q.show(farm, g, &p)
+	return p
+}
+
+// decideWith keeps a client with a live grant at its server.
+func (f *Farm) decideWith(farm *steer.Farm, sq *steer.Query, g *qos.Grant) steer.Pick {
+	sq.Granted = 0
+	if g != nil && g.State.Live() {
+		sq.Granted = int32(farm.ByID(g.Server) + 1)
+	}
+	return steer.DecideWith(farm, f.memory.learned, sq)
+}
+
+// grantOf returns the client's grant at the service, as far as it says anything now; else nil.
+func (f *Farm) grantOf(q *query, farm *steer.Farm) *qos.Grant {
+	g, ok := f.books.Grant(farm.Service.Name, q.right.client)
+	switch {
+	case !ok:
+		return nil
+	case g.State.Live() && q.now < g.End:
+		return g
+	case g.State == qos.Refused && q.now < g.End+refusedFor:
+		return g
+	}
+	return nil
+}
+
+// request files a request where one is due: for a client that has no grant for what it asks, or one of which half is over,
+// and that may ask for it. It returns what is to be waited for; call done after that.
+func (f *Farm) request(q *query, farm *steer.Farm, p *steer.Pick, g *qos.Grant) (changed <-chan struct{}, done func(), ok bool) {
+	release := q.option.Drop && q.option.HasRelease
+	fits := g != nil && g.State.Live() && (g.Asked == q.level.Name || g.Level == q.level.Name) && p.By == steer.ByGrant
+	switch {
+	case release && g == nil, q.option.NoGrant, q.option.Dry, p.N == 0, p.Level == 0 && !release:
+		return nil, nil, false
+	case g != nil && g.State == qos.Refused && !release:
+		return nil, nil, false
+	case fits && !release && (g.State == qos.Requested || q.now < g.Start+(g.End-g.Start)/2):
+		return nil, nil, false
+	case !q.unspoofed():
+		filed.spoofable.Inc()
+		return nil, nil, false
+	case !f.limiter.Allow(steer.WhoIs(q.right.client), q.now):
+		filed.limited.Inc()
+		return nil, nil, false
+	}
+	if changed, done, ok = f.books.Await(farm.Service.Name, q.right.client); !ok {
+		done = func() {} // too many wait already: this one does not
+	}
+	r := q.requestFor(farm, p)
+	r.Release = release
+	if !f.books.Ask(r) {
+		filed.dropped.Inc()
+		done()
+		return nil, nil, false
+	}
+	filed.filed.Inc()
+	if fits || release {
+		done() // it has what it needs, and is not to wait for more of it
+		return nil, nil, false
+	}
+	return changed, done, true
+}
+
+// requestFor is the request of a query's client for the server of the pick.
+func (q *query) requestFor(farm *steer.Farm, p *steer.Pick) storeRequest {
+	s := farm.Servers[p.Servers[0]]
+	r := storeRequest{Grant: qos.Grant{
+		Service: farm.Service.Name, Client: q.right.client, Server: s.ID, Asked: q.level.Name, Offer: qos.OfferOf(q.level),
+		ClientAddr: q.client.addr, Phone: q.right.phone, ServerPort: s.Port,
+	}}
+	if d := q.option.Device; d.IsValid() {
+		r.ClientAddr, r.ClientPort = d.Addr(), d.Port()
+	} else if q.right.addr.IsValid() {
+		r.ClientAddr = q.right.addr
+	}
+	if d := max(q.option.Duration, q.label.Duration); d > 0 {
+		r.Duration = min(r.Duration, d)
+	}
+	if left := (q.right.expires - q.now) / 1000; q.right.expires > 0 && left < int64(r.Duration) {
+		r.Duration = uint32(max(left, 1)) // a grant does not outlive the handle
+	}
+	r.ServerAddr = addressFor(s, r.ClientAddr)
+	for i := len(farm.Service.Levels) - 1; i >= 0; i-- {
+		if l := &farm.Service.Levels[i]; l.Rank < q.level.Rank && needsGrant(l) && len(r.Lower) < qos.MaxLower {
+			r.Lower = append(r.Lower, qos.OfferOf(l))
+		}
+	}
+	if q.option.HasRequestID {
+		r.ID = qos.GrantID(q.option.RequestID)
+	}
+	return r
+}
+
+// addressFor returns the server's first address of the client's family, or its first.
+func addressFor(s *steer.Server, client netip.Addr) netip.Addr {
+	if len(s.Addresses) == 0 {
+		return netip.Addr{}
+	}
+	i := slices.IndexFunc(s.Addresses, func(a netip.Addr) bool { return a.Is4() == client.Is4() })
+	return s.Addresses[max(i, 0)]
+}
+
+// wait holds the answer until the client's request is answered, for as long as it is to be held. It says whether there is
+// anything new.
+func (f *Farm) wait(q *query, farm *steer.Farm, changed <-chan struct{}) bool {
+	if f.conf.qos.wait <= 0 || changed == nil || !q.option.Wait && q.asksByOption {
+		return false
+	}
+	t := time.NewTimer(f.conf.qos.wait)
+	defer t.Stop()
+	for {
+		select {
+		case <-changed:
+			if g := f.grantOf(q, farm); g != nil && g.State != qos.Requested {
+				return true
+			}
+		case <-t.C:
+			return f.grantOf(q, farm) != nil
+		case <-q.ctx.Done():
+			return false
+		}
+	}
+}
+
+// show notes what the client is told of its grant.
+func (q *query) show(farm *steer.Farm, g *qos.Grant, p *steer.Pick) {
+	if p.N > 0 {
+		q.shown.Server = farm.Servers[p.Servers[0]].ID
+	}
+	if g == nil {
+		return
+	}
+	q.shown.State, q.shown.Grant, q.shown.Level = g.State, g.ID, g.Level
+	if g.Reason != qos.NoReason {
+		q.shown.Reason = g.Reason
+	}
+	if g.State.Live() {
+		q.shown.Left = uint32(max(g.End-q.now, 0) / 1000)
+	}
+	if g.State.Given() {
+		q.shown.DSCP, q.shown.HasDSCP = g.DSCP, g.DSCP > 0
+	}
+	if g.State == qos.Refused && q.reason.text == "" {
+		q.reason = notGranted
+	}
+}
+
+// grantTTL bounds how long an answer stands: not longer than the grant, and not at all where it hangs on what no cache sees.
+func (q *query) grantTTL(ttl uint32) uint32 {
+	switch {
+	case q.level == nil:
+		return ttl
+	case q.right.origin == byOption || q.asksByOption:
+		return 0
+	case q.shown.State == qos.Requested:
+		return min(ttl, requestTTL)
+	case q.shown.State.Given():
+		return min(ttl, q.shown.Left)
+	}
+	return ttl
+}
+
+type storeRequest struct {
+	qos.Grant
+	Release bool
+}
