@@ -2,8 +2,8 @@ package qos
 
 import "net/netip"
 
-// Asked is what a lookup says about quality of service: in labels (StripLabels), in the EDNS0 option (ParseOption), or in
-// both, and then the option's word holds. Nothing of it is verified. The zero Asked asks for nothing.
+// Asked is what a lookup says about quality of service: in labels (StripLabels) or in the EDNS0 option (ParseOption).
+// Nothing of it is verified. The zero Asked asks for nothing.
 type Asked struct {
 	Level    string // by name; empty is none. It is preferred to Needs
 	Needs    Needs  // what a level must promise
@@ -42,7 +42,7 @@ func (a *Asked) setLevel(name string) bool {
 
 // setHandle copies a handle, if it has the length of one.
 func (a *Asked) setHandle(octets []byte) bool {
-	a.Handle, a.HandleLen = [Signed]byte{}, uint8(len(octets))
+	a.HandleLen = uint8(len(octets))
 	copy(a.Handle[:], octets)
 	return len(octets) == LookedUp || len(octets) == Signed
 }

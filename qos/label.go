@@ -26,20 +26,20 @@ const (
 )
 
 // StripLabels reads the parameters that stand as labels before the name of a service, and takes them off. name is a
-// lower-case FQDN in presentation form. A type of service (_http._tcp) may stand before, after or among them,
-// and stays in rest; a leading _grant is taken off and told. What is read is put into a.
+// lower-case FQDN in presentation form. A type of service (_http._tcp) may stand before, after or among them, and stays in
+// rest; a leading _grant is taken off and told. What is read is put into a, in the place of what stood there; without
+// parameters, and with an error, a is left alone. With an error rest is as if the parameters were right.
 //
-// The one-label form, farm- and base32hex of the option's TLVs, ends the parameters. A label that begins with farm- and
-// holds no such thing is a name like any other.
+// The one-label form is farm- and base32hex of the option's TLVs. A label that begins with farm- and holds no such thing
+// is a name like any other. Who has a service of that very name need not ask.
 //
-// With an error rest is as if the parameters were right, and a is left alone. Who has a service of that very name need
-// not ask. It allocates nothing, unless a type of service stands before a parameter: then rest is put together anew.
+// It allocates nothing, unless a type of service stands before a parameter: then rest is put together anew.
 func StripLabels(name string, a *Asked) (rest string, grant bool, err error) {
 	if !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, ldhLabel) {
 		return name, false, nil
 	}
 	rest, grant = strings.CutPrefix(name, grantLabel)
-	s := labels{asked: *a}
+	var s labels
 	rest = s.strip(rest)
 	if s.err == nil && s.seen != 0 {
 		*a = s.asked

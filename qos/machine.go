@@ -3,7 +3,7 @@ package qos
 // nexts says which states may follow one another: a request is answered, a grant is renewed, and everything ends. What is
 // refused or has ended stays so, and is forgotten Kept after its end.
 var nexts = [...][]State{
-	NoGrant:      {Requested, Granted, GrantedLower, Refused},
+	NoGrant:      {Requested, Granted, GrantedLower},
 	Requested:    {Requested, Granted, GrantedLower, Refused, Ended},
 	Granted:      {Granted, GrantedLower, Ended},
 	GrantedLower: {Granted, GrantedLower, Ended},
@@ -14,7 +14,8 @@ var nexts = [...][]State{
 // Kept is how long a grant that was refused or has ended is kept, for those who look, in ms.
 const Kept = 420_000
 
-// May reports whether a grant in state s may come into state to. NoGrant is before it is made. Whoever writes grants keeps to it.
+// May reports whether a grant in state s may come into state to. NoGrant is before it is
+// made. Whoever writes grants keeps to it.
 func (s State) May(to State) bool {
 	for _, next := range nexts[min(s, Ended)] {
 		if next == to {

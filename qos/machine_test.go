@@ -12,7 +12,7 @@ var states = []qos.State{qos.NoGrant, qos.Requested, qos.Granted, qos.GrantedLow
 func TestMay(t *testing.T) {
 	want := []string{
 		// none, requested, granted, granted lower, refused, ended
-		".rglx.", // made; what needs no element is granted at once
+		".rgl..", // made; what needs no element is granted at once
 		".rglxe", // answered; a lower offer is tried, or its time is over
 		"..gl.e", // renewed
 		"..gl.e",

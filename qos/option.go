@@ -45,8 +45,8 @@ const (
 )
 
 // ParseOption reads the data of the EDNS0 option of a query into a: version (1), flags (1), then TLVs of type (1), length
-// (1) and value, numbers in network order. What it says replaces what stands in a; a level replaces needs, and needs a
-// level. With an error a is left alone.
+// (1) and value, numbers in network order. What is read is put in the place of what stood in a; with an error a is left
+// alone.
 //
 // TLV 1, the type of service, is held to its syntax and passed over: the name asked for says which service is meant. So
 // is the priority in TLV 5. Flags and types below 0x40 that are not known are passed over. It allocates only for the name
@@ -58,16 +58,9 @@ func ParseOption(data []byte, a *Asked) error {
 	if len(data) < 2 || len(data) > maxOption {
 		return ErrOption
 	}
-	asked := *a
-	types, ok := parseTLVs(data[2:], &asked)
-	if !ok {
+	var asked Asked
+	if _, ok := parseTLVs(data[2:], &asked); !ok {
 		return ErrOption
-	}
-	if types&(1<<tlvLevel|1<<tlvNeeds) == 1<<tlvNeeds {
-		asked.Level = ""
-	}
-	if types&(1<<tlvLevel|1<<tlvNeeds) == 1<<tlvLevel {
-		asked.Needs, asked.HasNeeds = Needs{}, false
 	}
 	flags := data[1]
 	asked.Wait, asked.NoGrant = flags&flagWait != 0, flags&flagNoGrant != 0

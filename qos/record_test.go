@@ -28,7 +28,9 @@ func TestHandleRecordCheck(t *testing.T) {
 		{"", nil},
 		{"", func(r *qos.HandleRecord) { r.Service = "." }},
 		{"", func(r *qos.HandleRecord) { r.Service = "*.apps.example.org." }},
-		{"", func(r *qos.HandleRecord) { r.Bearer, r.Address, r.Phone, r.Note = true, "2001:db8::1", "+4912345", "for Ann’s stream" }},
+		{"", func(r *qos.HandleRecord) {
+			r.Bearer, r.Address, r.Phone, r.Note = true, "2001:db8::1", "+4912345", "for Ann’s stream"
+		}},
 		{"", func(r *qos.HandleRecord) { r.Client, r.Address = at, home.String() }},
 		{"", func(r *qos.HandleRecord) { r.Revoked = true }},
 		{"client:", func(r *qos.HandleRecord) { r.Client = qos.ClientID{} }},
