@@ -101,7 +101,7 @@ func (f *Farm) serve(q *query) *dns.Msg {
 	case f.tooStale(q):
 		return q.fail(ede{dns.ExtendedErrorCodeInvalidData, "services database out of reach for too long"})
 	case f.notReady(q):
-		return q.fail(ede{dns.ExtendedErrorCodeNotReady, "services database not read yet"})
+		return q.fail(notRead)
 	}
 	return f.lookup(q)
 }
@@ -132,7 +132,11 @@ func (f *Farm) notReady(q *query) bool {
 	return q.snap.Stale && len(q.snap.Farms()) == 0
 }
 
-// lookup finds what the name is.
+// notRead is said where the database, once it is read, may say otherwise.
+var notRead = ede{dns.ExtendedErrorCodeNotReady, "services database not read yet"}
+
+// lookup finds what the name is. What is not there before the database was read is not denied: resolvers would believe
+// that, and of SERVFAIL they go on to another name server.
 func (f *Farm) lookup(q *query) *dns.Msg {
 	if q.name == q.zone.name && (q.qtype == dns.TypeSOA || q.qtype == dns.TypeNS) {
 		return f.apex(q)
@@ -145,6 +149,8 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	}
 	match, farm, server := q.snap.Find(q.name)
 	switch {
+	case match == steer.ServiceMatch && q.snap.Unread && len(farm.Servers)+len(farm.Service.Fallback) == 0:
+		return q.fail(notRead)
 	case match == steer.ServiceMatch && q.zone.covers(farm, q.name):
 		if q.garbled {
 			q.reason = garbledLabels
@@ -161,6 +167,8 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	case f.conf.fall.Through(q.name):
 		q.outcome = outcomeNext
 		return nil
+	case q.snap.Unread:
+		return q.fail(notRead)
 	}
 	return q.nxdomain()
 }

@@ -307,6 +307,36 @@ func TestExtendedErrors(t *testing.T) {
 	}
 }
 
+// Before all of the database was read, what is in the Corefile is answered, and nothing else denied.
+func TestUnread(t *testing.T) {
+	const block = `farm example.org {
+		service a.example.org {
+			server x 192.0.2.1
+		}
+		service b.example.org
+		service c.example.org {
+			fallback sorry.example.net
+		}
+	}`
+	for name, want := range map[string]int{
+		"a.example.org.": dns.RcodeSuccess, "b.example.org.": dns.RcodeServerFailure, "c.example.org.": dns.RcodeSuccess,
+		"d.example.org.": dns.RcodeServerFailure, "y.a.example.org.": dns.RcodeServerFailure, "example.org.": dns.RcodeSuccess,
+	} {
+		f := newTestFarm(t, block)
+		next := *f.source.Load()
+		next.Stale, next.Unread = true, true
+		f.source = &fixed{&next, at}
+		m, _ := ask(t, f, withOption(question(name, dns.TypeA)), "")
+		if m == nil || m.Rcode != want {
+			t.Errorf("%s: got %v, want %s", name, m, dns.RcodeToString[want])
+			continue
+		}
+		if got := strings.Join(edeOf(m), "; "); want == dns.RcodeServerFailure && got != "14 (Not Ready): (services database not read yet)" {
+			t.Errorf("%s: got extended error %q", name, got)
+		}
+	}
+}
+
 // Under predict it says what is known of whoever asks, and what was predicted.
 func TestExplainPrediction(t *testing.T) {
 	f := taught(t, 3)

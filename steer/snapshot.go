@@ -11,6 +11,7 @@ type Snapshot struct {
 	Serial uint32 // for the SOA: grows when services or servers come, go or are edited
 	Stale  bool   // whether the services database is out of reach, or does not hold what this was built from
 	Since  int64  // ms; when it became stale
+	Unread bool   // whether part of the services database was never read: what is not here may be there
 
 	Regions *Regions
 	dir     *directory

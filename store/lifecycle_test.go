@@ -70,8 +70,8 @@ func TestOpenAndCloseWithoutRedis(t *testing.T) {
 		s, err := store.Open(store.Config{URLs: []string{url}})
 		must(t, err)
 		v := s.View(store.Base{Servers: map[string][]steer.Server{www: {server("a", "192.0.2.1")}}})
-		if snap := v.Load(); snap.Farm(www) == nil || !snap.Stale || s.Ready() {
-			t.Errorf("%s: stale %v, ready %v: the Corefile's services stand at once", url, snap.Stale, s.Ready())
+		if snap := v.Load(); snap.Farm(www) == nil || !snap.Stale || !snap.Unread || s.Ready() {
+			t.Errorf("%s: stale %v, unread %v, ready %v: the Corefile's services stand at once", url, snap.Stale, snap.Unread, s.Ready())
 		}
 		began := time.Now()
 		s.Close()

@@ -65,7 +65,7 @@ func (s *Store) publish() {
 func (s *Store) refresh(views []*View, dirty map[string]struct{}, all bool) {
 	for _, v := range views {
 		s.mu.Lock()
-		g := generation{now: s.now(), edits: s.replica.edits}
+		g := generation{now: s.now(), edits: s.replica.edits, unread: !s.hasLoaded()}
 		g.stale, g.since = s.staleness(g.now)
 		names := v.due(s.replica, dirty, all, g.now)
 		s.mu.Unlock()

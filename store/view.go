@@ -70,6 +70,8 @@ type generation struct {
 	edits uint64
 	stale bool
 	since int64
+
+	unread bool
 }
 
 // publish builds the named farms and publishes a snapshot if it differs from the last. It locks the replica for each
@@ -86,7 +88,7 @@ func (v *View) publish(mu sync.Locker, r *replica, names []string, g generation)
 		}
 		fresh = fresh || had != (f != nil)
 	}
-	if !fresh && len(changed) == 0 && old.Stale == g.stale && v.edits == g.edits {
+	if !fresh && len(changed) == 0 && old.Stale == g.stale && old.Unread == g.unread && v.edits == g.edits {
 		return
 	}
 	v.snap.Store(v.next(old, changed, fresh, g))
@@ -129,7 +131,7 @@ func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh bool, g ge
 		snap = old.With(changed...)
 	}
 	snap.Serial = nextSerial(old, fresh || g.edits != v.edits)
-	snap.Stale, snap.Since = g.stale, g.since
+	snap.Stale, snap.Since, snap.Unread = g.stale, g.since, g.unread
 	return snap
 }
 
