@@ -87,6 +87,12 @@ func (s *site) bringUp(server *siteServer) {
 	s.t.Helper()
 	addr := server.addr + ":" + strconv.Itoa(s.port)
 	server.web = startWebServer(s.t, addr, siteWorkers, server.service)
+	s.startAgent(server)
+}
+
+func (s *site) startAgent(server *siteServer) {
+	s.t.Helper()
+	addr := server.addr + ":" + strconv.Itoa(s.port)
 	conf := fmt.Sprintf("redis: [%s]\nserver: %s\nservices: [%s]\naddresses: [%s]\nport: %d\ninterval: 200ms\nlease: 1s\ndrain: 1s\ncollect:%s"+
 		"probe:\n  - http:\n      url: http://%[7]s/health\n",
 		s.redis, server.id, siteName, server.addr, s.port, fmt.Sprintf(server.collect, addr), addr)

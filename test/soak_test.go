@@ -9,14 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store/storetest"
-
-	"github.com/miekg/dns"
 )
 
 var soak = flag.Duration("soak", time.Minute, "how long TestSoak keeps a server under load and churn")
@@ -60,7 +57,7 @@ func TestSoak(t *testing.T) {
 	c := startCoreDNS(t, corefile(1))
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3")
 
-	asked := startSteady(t, c.addr, service, "static.example.org.")
+	asked := startSteady(t, of(c.addr), service, "static.example.org.")
 	churn := &churn{database: db, agents: a, chance: rand.New(rand.NewPCG(7, 7)), did: make(map[string]int)}
 	var seen []footprint
 	for began := time.Now(); time.Since(began) < *soak; {
@@ -72,7 +69,7 @@ func TestSoak(t *testing.T) {
 		c.write(t, corefile(1+len(seen)%3))
 		c.reload(t)
 	}
-	asked.noneFailed(t)
+	asked.noneFailed()
 	t.Logf("reloads: %d, changes: %v", len(seen), churn.did)
 	flat(t, seen)
 }
@@ -203,78 +200,4 @@ func (c *churn) replace() {
 	c.do("delete "+name, func(ctx context.Context) error { _, err := c.DeleteService(ctx, name); return err })
 	c.service(name)
 	c.server(name, "web1", "203.0.113.1")
-}
-
-// steady asks for services at a fixed rate for as long as it takes, one lookup in ten over TCP. Unlike a prober it
-// keeps counts alone.
-type steady struct {
-	addr  string
-	names []string
-	quit  chan struct{}
-	loop  sync.WaitGroup
-
-	mu       sync.Mutex
-	answered int
-	failed   []string
-}
-
-func startSteady(t testing.TB, addr string, names ...string) *steady {
-	s := &steady{addr: addr, names: names, quit: make(chan struct{})}
-	s.loop.Go(s.run)
-	t.Cleanup(s.stop)
-	return s
-}
-
-func (s *steady) run() {
-	slots := make(chan struct{}, maxInFlight)
-	tick := time.NewTicker(time.Second / probeRate)
-	defer tick.Stop()
-	for i := 0; ; i++ {
-		select {
-		case <-s.quit:
-			return
-		case <-tick.C:
-		}
-		slots <- struct{}{}
-		s.loop.Go(func() {
-			s.lookup(s.names[i%len(s.names)], i/len(s.names)%10 == 9)
-			<-slots
-		})
-	}
-}
-
-func (s *steady) lookup(name string, tcp bool) {
-	ask := exchange
-	if tcp {
-		ask = exchangeTCP
-	}
-	r, err := ask(s.addr, question(name, dns.TypeA))
-	err = failure(r, err)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.failed = append(s.failed, fmt.Sprintf("%s %s %s: %v", time.Now().Format("15:04:05.000"), name, protocol(tcp), err))
-		return
-	}
-	s.answered++
-}
-
-// stop ends the lookups; the last ones are waited for.
-func (s *steady) stop() {
-	select {
-	case <-s.quit:
-	default:
-		close(s.quit)
-	}
-	s.loop.Wait()
-}
-
-// noneFailed ends the lookups and asserts that every one was answered.
-func (s *steady) noneFailed(t *testing.T) {
-	t.Helper()
-	s.stop()
-	t.Logf("lookups: %d answered, %d failed", s.answered, len(s.failed))
-	if len(s.failed) > 0 || s.answered == 0 {
-		t.Errorf("Expected no failed lookup, got %d:\n%s", len(s.failed), strings.Join(s.failed[:min(len(s.failed), 10)], "\n"))
-	}
 }
