@@ -38,13 +38,21 @@ func (f *Farm) explain(q *query, farm *steer.Farm) *dns.Msg {
 	if q.qtype != dns.TypeTXT {
 		return q.nodata()
 	}
-	e := steer.ExplainWith(farm, f.memory.learned, f.regions, &steer.Query{
-		Client: q.client.prefix, Region: q.client.region, Family: steer.AnyFamily, Now: q.now,
-	})
+	sq := steer.Query{Client: q.client.prefix, Region: q.client.region, Family: steer.AnyFamily, Now: q.now}
+	if f.conf.qos != nil && f.entitle(q, farm) && q.level != nil {
+		q.personal(&sq)
+		if g := f.grantOf(q, farm); g != nil && g.State.Live() {
+			sq.Granted = int32(farm.ByID(g.Server) + 1)
+		}
+	}
+	e := steer.ExplainWith(farm, f.memory.learned, f.regions, &sq)
 	line := fmt.Sprintf("policy=%s rung=%s region=%s revision=%d stale=%t servers=%d",
 		e.Policy, e.Pick.Rung, cmp.Or(e.Region, "-"), q.snap.Serial, q.snap.Stale, len(e.Candidates))
-	if e.Policy == steer.Predict {
+	if e.Policy == steer.Predict || e.Pick.By == steer.ByGrant {
 		line += " method=" + e.Pick.By.String()
+	}
+	if q.level != nil {
+		line += fmt.Sprintf(" asked=%s level=%s", q.level.Name, orDash(e.Level))
 	}
 	rrs := []dns.RR{q.txt(line)}
 	if r := e.Resolver; r != nil {
