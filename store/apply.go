@@ -64,9 +64,9 @@ func (r *replica) apply(sh *shard, shard int, rec record, del bool, m moment) {
 
 func (r *replica) check(shard int, rec record) error {
 	switch rec.kind {
-	case kindService, kindServer, kindAdmin, kindReport:
+	case kindService, kindServer, kindAdmin, kindReport, kindGrant:
 	default:
-		return bad("entry", "kind %q: expected service, server, admin or report", clip(rec.kind))
+		return bad("entry", "kind %q: expected service, server, admin, report or grant", clip(rec.kind))
 	}
 	if err := CheckServiceName(rec.svc); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (r *replica) check(shard int, rec record) error {
 	if Shard(rec.svc) != shard {
 		return bad("shard", "service %s in shard %02d: expected %02d", clip(rec.svc), shard, Shard(rec.svc))
 	}
-	if rec.kind != kindService {
+	if rec.kind != kindService && rec.kind != kindGrant {
 		_, _, err := splitField(rec.id)
 		return err
 	}
@@ -89,6 +89,8 @@ func (r *replica) set(sh *shard, rec record, m moment) error {
 		return r.setServer(sh, rec, m)
 	case kindAdmin:
 		return r.setAdmin(sh, rec, m)
+	case kindGrant:
+		return r.setGrant(sh, rec, m)
 	}
 	return r.setReport(sh, rec, m)
 }
@@ -263,9 +265,14 @@ func (r *replica) remove(sh *shard, rec record, m moment) {
 	if s == nil {
 		return
 	}
-	if rec.kind == kindService {
+	switch rec.kind {
+	case kindService:
+		r.forgetGrants(s)
 		delete(sh.services, rec.svc)
 		r.edit(rec.svc)
+		return
+	case kindGrant:
+		r.removeGrant(s, rec.id)
 		return
 	}
 	id, reporter, _ := splitField(rec.id)
@@ -298,18 +305,18 @@ func (s *service) tidy(id string) {
 	}
 }
 
-// newest returns the time, on Redis's clock, of the last report of some entries. They were just read, so this is about
+// newest returns the time, on Redis's clock, of the last report or grant of some entries. They were just read, so this is about
 // what Redis's clock shows. (The ids of entries do not tell: they never go back, but the clock may.)
 func newest(entries []entry) int64 {
 	for i := len(entries) - 1; i >= 0; i-- {
-		if e := &entries[i]; e.kind == kindReport && !e.del {
+		if e := &entries[i]; (e.kind == kindReport || e.kind == kindGrant) && !e.del {
 			return stamp(e.data)
 		}
 	}
 	return 0
 }
 
-// stamp returns the time that the script put at the end of a report, 0 if there is none.
+// stamp returns the time that the script put at the end of a record, 0 if there is none.
 func stamp(data string) int64 {
 	const name = `"at":`
 	i := strings.LastIndex(data, name)

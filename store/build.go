@@ -107,7 +107,9 @@ func (g *board) input(r *replica, name string, now int64, members []steer.Member
 		if s != nil {
 			v = s.servers[id]
 		}
-		in.Members = append(in.Members, member(rec, v, true, now, life, &next))
+		m := member(rec, v, true, now, life, &next)
+		m.Used = s.used(id)
+		in.Members = append(in.Members, m)
 	}
 	if s == nil {
 		return in, next, true
@@ -115,7 +117,9 @@ func (g *board) input(r *replica, name string, now int64, members []steer.Member
 	in.Members = slices.Grow(in.Members, len(s.registered()))
 	for _, v := range s.registered() {
 		if static[v.rec.ID] == nil {
-			in.Members = append(in.Members, member(nil, v, false, now, life, &next))
+			m := member(nil, v, false, now, life, &next)
+			m.Used = s.used(v.rec.ID)
+			in.Members = append(in.Members, m)
 		}
 	}
 	return in, next, true

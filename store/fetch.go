@@ -44,7 +44,7 @@ func fetchShard(ctx context.Context, db redis.UniversalClient, prefix string, sh
 	}
 	slices.Sort(names)
 	names = slices.Compact(names) // HSCAN may name one twice
-	// 128 services a batch, three hashes each: a pipeline of some hundred commands.
+	// 128 services a batch, four hashes each: a pipeline of some hundred commands.
 	for batch := range slices.Chunk(names, 128) {
 		if err := fetchServices(ctx, db, prefix, batch, d); err != nil {
 			return nil, fmt.Errorf("shard %02d: %w", shard, err)
@@ -155,13 +155,14 @@ func (h *hashScan) rest(ctx context.Context, db redis.UniversalClient, first boo
 // fetchServices reads what hangs under some services: the first page of each hash in one pipeline, and what is left of
 // the large ones one after the other.
 func fetchServices(ctx context.Context, db redis.UniversalClient, prefix string, services []string, d *dump) error {
-	scans := make([]*hashScan, 0, 3*len(services))
+	scans := make([]*hashScan, 0, 4*len(services))
 	for _, name := range services {
-		keys := Keys(prefix, name)
+		keys := GrantKeys(prefix, name)
 		scans = append(scans,
 			&hashScan{kind: kindServer, svc: name, key: keys[3], most: maxServers},
 			&hashScan{kind: kindAdmin, svc: name, key: keys[4], most: maxServers},
-			&hashScan{kind: kindReport, svc: name, key: keys[5], most: 2 * maxServers})
+			&hashScan{kind: kindReport, svc: name, key: keys[5], most: 2 * maxServers},
+			&hashScan{kind: kindGrant, svc: name, key: keys[6], most: maxGrants})
 	}
 	cmds := make([]*redis.ScanCmd, len(scans))
 	_, err := db.Pipelined(ctx, func(p redis.Pipeliner) error {

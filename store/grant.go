@@ -77,7 +77,9 @@ func CheckGrant(g *qos.Grant) error {
 	return checkOffer(&g.Offer)
 }
 
-func unicast(a netip.Addr) bool { return !a.IsValid() || a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() }
+func unicast(a netip.Addr) bool {
+	return !a.IsValid() || a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast()
+}
 
 func isLevel(name string) bool { return isID(name) && len(name) <= maxLevelName }
 

@@ -32,6 +32,11 @@ func (sh *shard) keep(svc, kind string) {
 	if s == nil {
 		return
 	}
+	if kind == kindGrant && s.held != nil {
+		for _, g := range s.held.grants {
+			g.gen = sh.gen
+		}
+	}
 	for _, v := range s.servers {
 		switch kind {
 		case kindServer:
@@ -85,7 +90,8 @@ func (r *replica) prune(sh *shard, name string, s *service, another bool, life i
 		s.spec = nil
 		r.edit(name)
 	}
-	if s.spec == nil && len(s.servers) == 0 {
+	r.pruneGrants(s, sh.gen, another, life)
+	if s.spec == nil && len(s.servers) == 0 && s.held == nil {
 		delete(sh.services, name)
 	}
 }

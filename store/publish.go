@@ -44,7 +44,10 @@ func (s *Store) publishLoop(ctx context.Context) {
 func (s *Store) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.replica.dropOrphans(s.now())
+	now := s.now()
+	s.replica.dropOrphans(now)
+	s.replica.endGrants(now)
+	s.tellGrants()
 }
 
 func (s *Store) publish() {

@@ -123,6 +123,7 @@ func (r *reader) postpone(due time.Time) {
 func (r *reader) readAnew(ctx context.Context, t *tail) error {
 	timed, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
+	began := time.Now()
 	d, err := fetchShard(timed, r.db, r.store.cfg.Prefix, t.shard, r.store.known(t.shard))
 	if ctx.Err() != nil {
 		return nil // closed: whatever the error, it is no news
@@ -133,6 +134,7 @@ func (r *reader) readAnew(ctx context.Context, t *tail) error {
 	}
 	t.last, t.synced, t.retries, t.seen = d.last, true, 0, d.rev
 	t.due = time.Now().Add(readEvery + rand.N(readEvery/5))
+	d.now += time.Since(began).Milliseconds() // the time was read first
 	r.store.loaded(t.shard, d)
 	return nil
 }

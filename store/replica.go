@@ -11,11 +11,12 @@ import (
 // replica is what is known of the database: the last good record of everything. It is pure data: no I/O, no clock
 // (now is always the store's running clock, ms), no lock.
 type replica struct {
-	shards [Shards]*shard
-	dirty  map[string]struct{} // services that changed since they were last built
-	edits  uint64              // counts changes other than reports
-	counts counts
-	once   bool // read once and not followed: nobody gets the benefit of the doubt
+	shards  [Shards]*shard
+	dirty   map[string]struct{} // services that changed since they were last built
+	edits   uint64              // counts changes other than reports
+	counts  counts
+	granted []holder // whose grants changed, for whoever tells
+	once    bool     // read once and not followed: nobody gets the benefit of the doubt
 
 	reportAt   int64         // when the last report came; 0 is never
 	reportLife [Shards]int64 // the life of each shard then
@@ -62,6 +63,7 @@ type service struct {
 	mark
 	spec    *steer.Service // nil when nobody says anything of it
 	servers map[string]*server
+	held    *holdings // nil when there are no grants
 	order   []*server // the registered ones by priority and id, the order of farms; nil is to be made
 }
 

@@ -26,6 +26,7 @@ const (
 )
 
 // stateLine is a shard's place or one record. Times are in ms relative to the moment of saving, on the life clock.
+// A grant's own times are those of the running clock, and so near the time of day.
 type stateLine struct {
 	Shard    *stateShard     `json:"shard,omitempty"`
 	Kind     string          `json:"k,omitempty"`
@@ -59,6 +60,7 @@ func (r *replica) lines(now int64) []stateLine {
 			for id, v := range s.servers {
 				out = v.lines(out, name, id, life)
 			}
+			out = s.held.lines(out)
 		}
 	}
 	return out
@@ -169,6 +171,9 @@ func (r *replica) restoreRecord(l *stateLine, now int64) {
 	n := Shard(l.Service)
 	sh := r.shards[n]
 	m := moment{now: now, life: sh.clock.at(now), first: true}
+	if l.Kind == kindGrant {
+		m.redis = now // its times are those of our clock
+	}
 	r.apply(sh, n, record{l.Kind, l.Service, l.ID, string(l.Data)}, false, m)
 	id, reporter, _ := strings.Cut(l.ID, "@")
 	lost := int64(0)
@@ -177,6 +182,9 @@ func (r *replica) restoreRecord(l *stateLine, now int64) {
 	}
 	if s := sh.services[l.Service]; s != nil && l.Kind == kindService {
 		s.lost = lost
+	} else if s != nil && l.Kind == kindGrant {
+		s.markGrant(l.ID, lost)
+		return
 	}
 	v := sh.find(l.Service, id)
 	if v == nil {
@@ -218,6 +226,8 @@ func (s *Store) warm() {
 	default:
 		s.warmedAt = s.now()
 		s.replica.restore(lines, s.warmedAt)
+		s.replica.endGrants(s.warmedAt)
+		s.tellGrants()
 		s.cfg.Logger.info("state file %s: %d records", path, len(lines)-Shards)
 	}
 }

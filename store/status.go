@@ -19,13 +19,15 @@ type Status struct {
 	Services    int                // known to Redis
 	Servers     int                // registered in Redis
 	Orphans     int                // servers that the database has lost
-	Applied     map[string]uint64  // records taken, by kind: service, server, admin, report
+	Applied     map[string]uint64  // records taken, by kind: service, server, admin, report, grant
 	Rejected    map[string]uint64  // records not taken, by reason
 	Rejects     []Reject           // the last of them, oldest first
 	Resyncs     uint64             // complete reads of a shard, the first included
 	Gaps        uint64             // those of them because a stream did not go on
 	Revived     uint64             // leases begun anew because everybody had been silent
 	StateError  string             // why the state file could not be written
+	Grants      int                // live ones
+	Asks        AskCounts          // what became of requests for grants
 }
 
 // ShardState is a shard's place.
@@ -47,6 +49,7 @@ func (s *Store) Status() Status {
 		Applied: maps.Clone(c.applied), Rejected: maps.Clone(c.rejected), Rejects: slices.Clone(c.recent),
 		Resyncs: s.tally.resyncs, Gaps: s.tally.gaps, Revived: c.revived, StateError: s.tally.saveErr,
 	}
+	st.Asks = s.asks.read()
 	st.Stale, st.StaleSince = s.staleness(now)
 	st.Connected = !st.Stale
 	for i, sh := range s.replica.shards {
@@ -63,6 +66,9 @@ func (s *Store) Status() Status {
 func (sh *shard) count(st *Status) {
 	for _, s := range sh.services {
 		st.Services++
+		if s.held != nil {
+			st.Grants += s.held.live
+		}
 		for _, v := range s.servers {
 			if v.rec != nil {
 				st.Servers++

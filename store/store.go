@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"github.com/coredns-farm/farm/qos"
 )
 
 // Store follows the services database and publishes it in Views. Whatever happens to the database, views go on from
@@ -31,6 +33,12 @@ type Store struct {
 	wake     chan struct{} // one pending wake-up of the publisher
 	warmedAt int64         // ms; when the replica was taken from the state file, 0 if it was not
 	told     chan struct{} // one pending call to share what was learned
+
+	// Changed by who holds mu, read by anybody.
+	grants  table[holder, *qos.Grant] // the live grant of each client, or its last
+	waiters waiters
+
+	asks asks
 
 	// publishing guards the views and what they have built.
 	publishing sync.Mutex
@@ -81,6 +89,7 @@ func start(cfg Config) (s *Store, err error) {
 	s = &Store{
 		cfg: cfg, start: time.Now(), replica: newReplica(),
 		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), views: make(map[*View]struct{}),
+		asks: asks{queue: make(chan *Request, maxAsks)},
 	}
 	defer func() {
 		if err != nil {
@@ -116,7 +125,7 @@ func (s *Store) target() (*Target, error) {
 	return ParseURLs(s.cfg.URLs)
 }
 
-// run starts the goroutines: one reader, or one a shard on Cluster, and five that sleep most of the time.
+// run starts the goroutines: one reader, or one a shard on Cluster, and six that sleep most of the time.
 func (s *Store) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -127,6 +136,7 @@ func (s *Store) run() {
 	s.running.Go(func() { s.nodeLoop(ctx) })
 	s.running.Go(func() { s.saveLoop(ctx) })
 	s.running.Go(func() { s.shareLoop(ctx) })
+	s.running.Go(func() { s.askLoop(ctx) })
 }
 
 func (s *Store) shutdown() {

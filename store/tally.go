@@ -27,6 +27,7 @@ func (s *Store) loaded(shard int, d *dump) {
 	s.mu.Lock()
 	now := s.now()
 	s.replica.load(shard, d, now)
+	s.tellGrants()
 	s.tally.resyncs++
 	s.tally.contact = now
 	s.tally.errs[shard] = ""
@@ -115,6 +116,7 @@ func (s *Store) heard(shards []int) {
 func (s *Store) follow(shard int, entries []entry) error {
 	s.mu.Lock()
 	err := s.replica.follow(shard, entries, s.now())
+	s.tellGrants()
 	s.mu.Unlock()
 	s.wakeUp()
 	return err

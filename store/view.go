@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 )
 
@@ -40,6 +41,13 @@ func (v *View) Load() *steer.Snapshot { return v.snap.Load() }
 
 // Now returns the time, in ms, on the clock of snapshots: it starts at the time of day and then never jumps.
 func (v *View) Now() int64 { return v.store.now() }
+
+// Grant returns the live grant of a client at a service, or its last for some minutes after it was refused or has ended;
+// false if there is none. It is immutable; its times are those of Now. A live one whose End is past is over: the database has
+// just not said so yet. It never blocks and allocates nothing.
+func (v *View) Grant(service string, c qos.ClientID) (*qos.Grant, bool) {
+	return v.store.grants.get(holder{service, c})
+}
 
 // Close gives one View back. With the last one it ends: its last snapshot stands. Close it before its Store.
 func (v *View) Close() { v.store.closeView(v) }

@@ -1,0 +1,62 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coredns-farm/farm/qos"
+	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/store/storetest"
+)
+
+var alice, bob = qos.Client(qos.KindID, "alice"), qos.Client(qos.KindID, "bob")
+
+// gold and silver are offers with a server's part alone, and network one that an element has to grant.
+var (
+	gold    = qos.Offer{Level: "gold", Unit: 400_000, Share: 800_000, NeedsServer: true, Duration: 300}
+	silver  = qos.Offer{Level: "silver", Unit: 100_000, Share: 500_000, NeedsServer: true, Duration: 300}
+	network = qos.Offer{Level: "gold", Unit: 300_000, Share: 900_000, Network: true, NeedsServer: true, NeedsNetwork: true, Duration: 300, Down: 8000}
+)
+
+func request(client qos.ClientID, server string, o qos.Offer, lower ...qos.Offer) store.Request {
+	return store.Request{Grant: qos.Grant{Service: www, Client: client, Server: server, Asked: o.Level, Offer: o, Lower: lower}}
+}
+
+// awaitGrant waits until a view shows a client's grant in a state.
+func awaitGrant(t testing.TB, v *store.View, c qos.ClientID, state qos.State) *qos.Grant {
+	t.Helper()
+	var g *qos.Grant
+	storetest.Eventually(t, "the grant is "+state.String(), func() bool {
+		var ok bool
+		g, ok = v.Grant(www, c)
+		return ok && g.State == state
+	})
+	return g
+}
+
+// What a lookup asks for, the replica that asked and the others know within moments.
+func TestAsk(t *testing.T) {
+	r := storetest.Start(t)
+	s := open(t, store.Config{URLs: []string{r.URL}})
+	other := open(t, store.Config{URLs: []string{r.URL}, StateFile: t.TempDir() + "/state"}) // not the same store
+	v, w := s.View(store.Base{}), other.View(store.Base{})
+	ready, done, ok := v.Await(www, alice)
+	if !ok {
+		t.Fatal("there is no room to wait")
+	}
+	defer done()
+	if !s.Ask(request(alice, "a", gold)) {
+		t.Fatal("there is no room to ask")
+	}
+	select {
+	case <-ready:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody woke who waited")
+	}
+	for _, view := range []*store.View{v, w} {
+		g := awaitGrant(t, view, alice, qos.Granted)
+		if left := g.End - view.Now(); left > 300_000 || left < 200_000 || g.Server != "a" || g.Service != www {
+			t.Errorf("%d ms left of %+v", left, g)
+		}
+	}
+}
