@@ -147,6 +147,11 @@ func TestSignSaysTheClaim(t *testing.T) {
 		if got, err := k.Verify(token, noon); err != nil || got != c {
 			t.Errorf("got %+v, %v, want %+v", got, err, c)
 		}
+		token[20]++
+		c.ID = qos.HandleOf(token)
+		if got, err := qos.Unverified(token); err != nil || got != c {
+			t.Errorf("unverified: got %+v, %v, want %+v", got, err, c)
+		}
 	}
 }
 
