@@ -42,13 +42,17 @@ var (
 		"Counter of complete reads of a shard of the services database.", "store", "prefix")
 	gapsDesc = describe("gaps_total",
 		"Counter of complete reads that were due because a change stream did not go on.", "store", "prefix")
+	resolversDesc = describe("resolvers",
+		"Resolvers of which predict remembers what load is behind them.")
+	resolversRoomDesc = describe("resolvers_room",
+		"Resolvers that there is room for.")
 )
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		picksDesc, connectedDesc, ageDesc, lagDesc, servicesDesc, serversDesc, orphansDesc,
-		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc,
+		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc, resolversDesc, resolversRoomDesc,
 	} {
 		ch <- d
 	}
@@ -71,6 +75,18 @@ func (collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	collectPicks(ch, snaps)
+	collectResolvers(ch, snaps)
+}
+
+// collectResolvers adds up what the memories of all blocks hold.
+func collectResolvers(ch chan<- prometheus.Metric, snaps map[*memory][]*steer.Snapshot) {
+	tracked, room := 0, 0
+	for m := range snaps {
+		n, of := m.learned.Tracked()
+		tracked, room = tracked+n, room+of
+	}
+	ch <- prometheus.MustNewConstMetric(resolversDesc, prometheus.GaugeValue, float64(tracked))
+	ch <- prometheus.MustNewConstMetric(resolversRoomDesc, prometheus.GaugeValue, float64(room))
 }
 
 func collectStore(ch chan<- prometheus.Metric, s *store.Status, now int64, labels []string) {

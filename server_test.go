@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -105,22 +104,6 @@ func TestCorefileExample(t *testing.T) {
 	} {
 		if m := exchange(t, addr, q.name, q.qtype); m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
 			t.Errorf("%s %s: got %v", q.name, dns.TypeToString[q.qtype], m)
-		}
-	}
-}
-
-// Every property stands in the example, and is told from a comment by its place: first on its line.
-func TestCorefileExampleHasEveryProperty(t *testing.T) {
-	text, err := os.ReadFile("Corefile.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range []string{
-		"redis", "embedded", "prefix", "state", "max_stale", "service", "policy", "answers", "ttl", "soft", "hard", "slow_start",
-		"drain", "region", "ecs", "explain", "ns", "mailbox", "rewrite", "fallthrough", "server", "fallback", "alpn",
-	} {
-		if !regexp.MustCompile(`(?m)^ +#?` + p + `\b`).Match(text) {
-			t.Errorf("Corefile.example lacks %s", p)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package farm
 
 import (
+	"iter"
+	"maps"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -307,4 +311,32 @@ func FuzzParse(f *testing.F) {
 		}
 		snapshotOf(newFarm(conf))
 	})
+}
+
+// Every property stands in the example, and is told from a comment by its place: first on its line.
+func TestCorefileExampleHasEveryProperty(t *testing.T) {
+	text, err := os.ReadFile("Corefile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range allProperties() {
+		if !regexp.MustCompile(`(?m)^ +#?` + p + `\b`).Match(text) {
+			t.Errorf("Corefile.example lacks %s", p)
+		}
+	}
+}
+
+// allProperties yields the names of the properties of every block.
+func allProperties() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, names := range []iter.Seq[string]{
+			maps.Keys(properties), maps.Keys(serviceProperties), maps.Keys(levelProperties), maps.Keys(qosProperties),
+		} {
+			for name := range names {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	}
 }

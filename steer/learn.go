@@ -48,9 +48,14 @@ func (l *Learned) Tick(farms []*Farm, now int64) {
 		}
 	}
 	l.leave()
+	tracked := 0
 	for i := range l.slots {
 		l.expose(i, now, dt)
+		if l.traces[i].work != nil {
+			tracked++
+		}
 	}
+	l.tracked.Store(int64(tracked))
 	for _, w := range l.open {
 		w.compare()
 	}

@@ -28,6 +28,8 @@ type Learned struct {
 	slots []slot  // the resolvers of all services
 	first float64 // the part of the clients that take the first address of an answer
 
+	tracked atomic.Int64 // resolvers, at the last Tick
+
 	// Of Tick alone.
 	traces []trace // one a slot, in its place
 	works  map[uint64]*work
@@ -63,6 +65,10 @@ func (l *Learned) Resize(bits int, first float64) {
 	l.works, l.open = make(map[uint64]*work), nil
 	l.first = clamp(first, 0, 1)
 }
+
+// Tracked returns of how many resolvers, of all services together, anything was known at the last Tick, and how many there
+// is room for.
+func (l *Learned) Tracked() (n, room int) { return int(l.tracked.Load()), len(l.slots) }
 
 // Chance returns the turn with which to answer a client's question of a kind about a farm at now (ms): that of the
 // client's last question, if it was asked within the last second or so and was of another kind; else the farm's next.

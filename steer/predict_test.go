@@ -410,6 +410,10 @@ func TestFloodOfStrangers(t *testing.T) {
 	if b.l.find(b.l.key(b.f, hashPrefix(client(1)))) < 0 {
 		t.Error("Expected the known resolver to keep its slot")
 	}
+	b.tick()
+	if n, room := b.l.Tracked(); n != 64 || room != 64 {
+		t.Errorf("Expected all of 64 slots to be taken, got %d of %d", n, room)
+	}
 }
 
 func TestManyServices(t *testing.T) {
