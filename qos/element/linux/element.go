@@ -67,9 +67,14 @@ func (e *Element) Grant(_ context.Context, g *qos.Grant) (element.Outcome, error
 	return e.hold(g, until)
 }
 
-// Extend implements [element.Element]. A grant that is not held (any more) is granted, if there is room for it.
+// Extend implements [element.Element]. A grant that is not held (any more) is granted, if there is room for it; if there
+// is none, it has ended.
 func (e *Element) Extend(_ context.Context, g *qos.Grant) (element.Outcome, error) {
-	return e.hold(g, g.End)
+	out, err := e.hold(g, g.End)
+	if out.State == qos.Refused {
+		out.State = qos.Ended
+	}
+	return out, err
 }
 
 func (e *Element) hold(g *qos.Grant, until int64) (element.Outcome, error) {

@@ -1,0 +1,185 @@
+package broker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/coredns-farm/farm/qos/element/camara"
+	"github.com/coredns-farm/farm/qos/element/linux"
+	"github.com/coredns-farm/farm/store"
+)
+
+// Config is what a broker is told. Zero fields take the defaults that stand beside them. docs/broker.md has every key.
+type Config struct {
+	Redis    []string  `yaml:"redis"`    // URLs of the services database; several are a Cluster
+	Prefix   string    `yaml:"prefix"`   // of its keys; default farm
+	Name     string    `yaml:"name"`     // of this broker, which no other that runs may have; default the host name's first label
+	Metrics  string    `yaml:"metrics"`  // HOST:PORT of a listener for Prometheus; default none
+	Elements []Element `yaml:"elements"` // what it asks
+}
+
+// Element is a network element under its name: exactly one of the kinds.
+type Element struct {
+	Name   string         `yaml:"name"` // which levels call it by
+	Linux  *linux.Config  `yaml:"linux"`
+	CAMARA *camara.Config `yaml:"camara"`
+}
+
+// checker is a kind of element's configuration.
+type checker interface{ Check() error }
+
+// Bounds of a configuration.
+const (
+	maxConfig   = 1 << 20 // octets of a file
+	maxElements = 64
+)
+
+// Load reads a configuration file. It does not validate: what flags say may still come on top.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return Config{}, err
+	}
+	cfg, err := Parse(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+// Parse parses a configuration. Keys that are unknown or there twice are errors. Errors begin with LINE:COLUMN: where
+// that is known, and never quote the text, which may hold passwords.
+func Parse(b []byte) (Config, error) {
+	var cfg Config
+	if len(b) > maxConfig {
+		return cfg, fmt.Errorf("larger than %d octets", maxConfig)
+	}
+	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict())
+	if err := decodeNext(dec, &cfg); err != nil && err != io.EOF {
+		return Config{}, located(err)
+	}
+	if err := decodeNext(dec, new(any)); err != io.EOF {
+		return Config{}, errors.New("expected one YAML document")
+	}
+	return cfg, nil
+}
+
+// decodeNext decodes the next document. The decoder panics on some texts.
+func decodeNext(dec *yaml.Decoder, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the YAML makes no sense; a tag, an anchor or an alias where none is expected")
+		}
+	}()
+	return dec.Decode(into)
+}
+
+func located(err error) error {
+	var y yaml.Error
+	if !errors.As(err, &y) || y.GetToken() == nil || y.GetToken().Position == nil {
+		return err
+	}
+	message := y.GetMessage()
+	if t, ok := errors.AsType[*yaml.TypeError](y); ok && t.DstType != nil {
+		message = expected(t.DstType)
+	}
+	at := y.GetToken().Position
+	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, message)
+}
+
+// expected speaks of what the operator can write, where the decoder speaks of Go's types.
+func expected(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "expected a duration with its unit, such as 2s"
+	case t.Kind() == reflect.Bool:
+		return "expected true or false"
+	case t.Kind() == reflect.String:
+		return "expected a text"
+	case t.Kind() == reflect.Slice:
+		return "expected a list"
+	case t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer:
+		return "expected keys with values"
+	}
+	return "expected a number in its range"
+}
+
+// Validate says what is wrong with a configuration: an error for each key, that names its path and what is expected.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	expect := func(ok bool, path, want string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: expected %s", path, want))
+		}
+	}
+	expect(len(c.Redis) > 0, "redis", "at least one URL")
+	expect(len(c.Name) <= 128 && strings.IndexFunc(c.Name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0, "name", "a printable word")
+	if c.Metrics != "" {
+		_, _, err := net.SplitHostPort(c.Metrics)
+		expect(err == nil, "metrics", "HOST:PORT")
+	}
+	expect(len(c.Elements) >= 1 && len(c.Elements) <= maxElements, "elements", fmt.Sprintf("1 to %d", maxElements))
+	seen := make(map[string]bool)
+	for i := range c.Elements {
+		e := &c.Elements[i]
+		path := fmt.Sprintf("elements[%d]", i)
+		expect(store.CheckID(e.Name) == nil, path+".name", "lower-case letters, digits and hyphens, at most 63")
+		expect(!seen[e.Name], path+".name", "a name that no other element has")
+		seen[e.Name] = true
+		kind, checked, n := e.kind()
+		expect(n == 1, path, "one of linux, camara")
+		if n == 1 {
+			errs = append(errs, under(path+"."+kind, checked.Check())...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// under puts the path of a part before each of its errors.
+func under(path string, err error) (errs []error) {
+	if err == nil {
+		return nil
+	}
+	for line := range strings.Lines(err.Error()) {
+		errs = append(errs, fmt.Errorf("%s.%s", path, strings.TrimSpace(line)))
+	}
+	return errs
+}
+
+func (c Config) withDefaults() Config {
+	c.Prefix = cmp.Or(c.Prefix, store.DefaultPrefix)
+	if c.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "broker"
+		}
+		c.Name, _, _ = strings.Cut(host, ".")
+	}
+	return c
+}
+
+// kind returns the name and keys of the element, and how many kinds are said.
+func (e *Element) kind() (name string, keys checker, n int) {
+	if e.Linux != nil {
+		name, keys, n = "linux", e.Linux, n+1
+	}
+	if e.CAMARA != nil {
+		name, keys, n = "camara", e.CAMARA, n+1
+	}
+	return name, keys, n
+}
