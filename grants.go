@@ -7,6 +7,7 @@ import (
 
 	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
 )
 
 // books is where keys, handles and grants are: in the memory of the store, or of a test. None of it blocks.
@@ -15,14 +16,17 @@ type books interface {
 	Handle(qos.HandleID) (qos.HandleRecord, bool)
 	Grant(service string, c qos.ClientID) (*qos.Grant, bool)
 	Await(service string, c qos.ClientID) (changed <-chan struct{}, done func(), ok bool)
-	Ask(storeRequest) bool
+	Ask(store.Request) bool
 }
 
 // requestTTL bounds, in seconds, what is answered while a request is open: the answer may be another one soon.
 const requestTTL = 5
 
-// refusedFor is for how long, in ms, a refusal is taken for an answer.
-const refusedFor = 10_000
+// For how long, in ms, a refusal is taken for an answer, and that there was no room for one: that may change at any time.
+const (
+	refusedFor = 10_000
+	fullFor    = 1000
+)
 
 // decideAt chooses the server for a client of a level, and sees to its grant: the one that it has keeps it where it is; else
 // one is requested for the server that was chosen. It may wait for the grant, if it is to.
@@ -35,14 +39,12 @@ func (f *Farm) decideAt(q *query, farm *steer.Farm, sq *steer.Query) steer.Pick 
 		sq.Level = 0 // what it would get is not what it asked for
 	}
 	p := f.decideWith(farm, sq, g)
-	if changed, done, ok := f.request(q, farm, &p, g); ok {
-		if f.wait(q, farm, changed) {
-			g = f.grantOf(q, farm)
+	if f.request(q, farm, &p, g) {
+		if g = f.wait(q, farm); g != nil {
 			p = f.decideWith(farm, sq, g)
 		} else {
 			g = &qos.Grant{State: qos.Requested, Offer: qos.Offer{Level: q.level.Name}}
 		}
-		done()
 	}
 	q.show(farm, g, &p)
 	return p
@@ -65,53 +67,46 @@ func (f *Farm) grantOf(q *query, farm *steer.Farm) *qos.Grant {
 		return nil
 	case g.State.Live() && q.now < g.End:
 		return g
-	case g.State == qos.Refused && q.now < g.End+refusedFor:
+	case g.State == qos.Refused && g.Reason == qos.Full && q.now < g.End+fullFor,
+		g.State == qos.Refused && g.Reason != qos.Full && q.now < g.End+refusedFor:
 		return g
 	}
 	return nil
 }
 
 // request files a request where one is due: for a client that has no grant for what it asks, or one of which half is over,
-// and that may ask for it. It returns what is to be waited for; call done after that.
-func (f *Farm) request(q *query, farm *steer.Farm, p *steer.Pick, g *qos.Grant) (changed <-chan struct{}, done func(), ok bool) {
+// and that may ask for it. It reports whether there is a grant to come.
+func (f *Farm) request(q *query, farm *steer.Farm, p *steer.Pick, g *qos.Grant) bool {
 	release := q.option.Drop && q.option.HasRelease
 	fits := g != nil && g.State.Live() && (g.Asked == q.level.Name || g.Level == q.level.Name) && p.By == steer.ByGrant
 	switch {
 	case release && g == nil, q.option.NoGrant, q.option.Dry, p.N == 0, p.Level == 0 && !release:
-		return nil, nil, false
+		return false
 	case g != nil && g.State == qos.Refused && !release:
-		return nil, nil, false
+		return false
 	case fits && !release && (g.State == qos.Requested || q.now < g.Start+(g.End-g.Start)/2):
-		return nil, nil, false
+		return false
 	case !q.unspoofed():
 		filed.spoofable.Inc()
-		return nil, nil, false
+		return false
 	case !f.limiter.Allow(steer.WhoIs(q.right.client), q.now):
 		filed.limited.Inc()
-		return nil, nil, false
-	}
-	if changed, done, ok = f.books.Await(farm.Service.Name, q.right.client); !ok {
-		done = func() {} // too many wait already: this one does not
+		return false
 	}
 	r := q.requestFor(farm, p)
 	r.Release = release
 	if !f.books.Ask(r) {
 		filed.dropped.Inc()
-		done()
-		return nil, nil, false
+		return false
 	}
 	filed.filed.Inc()
-	if fits || release {
-		done() // it has what it needs, and is not to wait for more of it
-		return nil, nil, false
-	}
-	return changed, done, true
+	return !fits && !release
 }
 
 // requestFor is the request of a query's client for the server of the pick.
-func (q *query) requestFor(farm *steer.Farm, p *steer.Pick) storeRequest {
+func (q *query) requestFor(farm *steer.Farm, p *steer.Pick) store.Request {
 	s := farm.Servers[p.Servers[0]]
-	r := storeRequest{Grant: qos.Grant{
+	r := store.Request{Grant: qos.Grant{
 		Service: farm.Service.Name, Client: q.right.client, Server: s.ID, Asked: q.level.Name, Offer: qos.OfferOf(q.level),
 		ClientAddr: q.client.addr, Phone: q.right.phone, ServerPort: s.Port,
 	}}
@@ -147,25 +142,32 @@ func addressFor(s *steer.Server, client netip.Addr) netip.Addr {
 	return s.Addresses[max(i, 0)]
 }
 
-// wait holds the answer until the client's request is answered, for as long as it is to be held. It says whether there is
-// anything new.
-func (f *Farm) wait(q *query, farm *steer.Farm, changed <-chan struct{}) bool {
-	if f.conf.qos.wait <= 0 || changed == nil || !q.option.Wait && q.asksByOption {
-		return false
+// wait holds the answer until the client's request is answered, for as long as it is to be held, and returns what the client
+// has by then; nil if nothing is new.
+func (f *Farm) wait(q *query, farm *steer.Farm) *qos.Grant {
+	if f.conf.qos.wait <= 0 || q.asksByOption && !q.option.Wait {
+		return nil
 	}
 	t := time.NewTimer(f.conf.qos.wait)
 	defer t.Stop()
 	for {
-		select {
-		case <-changed:
-			if g := f.grantOf(q, farm); g != nil && g.State != qos.Requested {
-				return true
-			}
-		case <-t.C:
-			return f.grantOf(q, farm) != nil
-		case <-q.ctx.Done():
-			return false
+		// What changed before Await is seen by looking after it.
+		changed, done, ok := f.books.Await(farm.Service.Name, q.right.client)
+		g := f.grantOf(q, farm)
+		if !ok {
+			return g // too many wait already
 		}
+		if g == nil || g.State == qos.Requested {
+			select {
+			case <-changed:
+				done()
+				continue
+			case <-t.C:
+			case <-q.ctx.Done():
+			}
+		}
+		done()
+		return g
 	}
 }
 
@@ -205,9 +207,4 @@ func (q *query) grantTTL(ttl uint32) uint32 {
 		return min(ttl, q.shown.Left)
 	}
 	return ttl
-}
-
-type storeRequest struct {
-	qos.Grant
-	Release bool
 }

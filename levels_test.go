@@ -13,6 +13,7 @@ import (
 
 	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/coredns/coredns/plugin/tsig"
@@ -65,11 +66,11 @@ type shelf struct {
 	ring    *qos.Keyring
 	handles map[qos.HandleID]qos.HandleRecord
 	grants  map[qos.ClientID]*qos.Grant
-	asked   []storeRequest
+	asked   []store.Request
 	full    bool
 	changed chan struct{}
 	waiting int
-	onAsk   func(storeRequest)
+	onAsk   func(store.Request)
 }
 
 func (s *shelf) Keyring() *qos.Keyring { return s.ring }
@@ -89,7 +90,7 @@ func (s *shelf) Await(string, qos.ClientID) (<-chan struct{}, func(), bool) {
 	return s.changed, func() { s.waiting-- }, true
 }
 
-func (s *shelf) Ask(r storeRequest) bool {
+func (s *shelf) Ask(r store.Request) bool {
 	if s.full {
 		return false
 	}
@@ -545,11 +546,15 @@ func TestWait(t *testing.T) {
 		f.conf.qos.wait = 500 * time.Millisecond
 		name := label(s.sign(t, claim())) + asAlice + "www.example.org."
 		grant := &qos.Grant{Server: "fast1", Asked: "gold", Offer: qos.Offer{Level: "gold"}, State: qos.Granted, Start: at, End: at + 300_000}
-		s.onAsk = func(storeRequest) {
+		s.onAsk = func(store.Request) {
 			go func() {
-				time.Sleep(100 * time.Millisecond)
-				s.grants[alice] = grant
-				s.changed <- struct{}{}
+				for _, state := range []qos.State{qos.Requested, qos.Granted} {
+					time.Sleep(50 * time.Millisecond)
+					g := *grant
+					g.State = state
+					s.grants[alice] = &g
+					s.changed <- struct{}{}
+				}
 			}()
 		}
 		began := time.Now()
