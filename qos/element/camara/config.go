@@ -31,6 +31,7 @@ type OAuth struct {
 	TokenURL   string   `yaml:"token_url"`
 	ClientID   string   `yaml:"client_id"`
 	SecretFile string   `yaml:"secret_file"` // holds the client's secret; it is read again for each token
+	InBody     bool     `yaml:"in_body"`     // whether id and secret go into the request's body; default its Authorization header
 	Scopes     []string `yaml:"scopes"`      // default those of the operations that are used
 }
 

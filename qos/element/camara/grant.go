@@ -123,7 +123,7 @@ func (e *Element) adopt(ctx context.Context, g *qos.Grant, info *sessionInfo, an
 	}
 	one := held{grant: *g, session: info.SessionID, given: out.State == qos.Granted, end: out.End}
 	one.next = e.nextLook(one)
-	e.sessions.put(one)
+	e.sessions.name(one)
 	wake(e.nudged)
 	return out
 }

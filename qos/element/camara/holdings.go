@@ -50,6 +50,17 @@ func (h *holdings) put(one held) {
 	h.set(one)
 }
 
+// name holds the session that a grant was asking for. What a notification said of it before its name was known is kept:
+// it is looked at now.
+func (h *holdings) name(one held) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if asked, ok := h.grants[one.grant.ID]; ok && asked.session == "" && !asked.next.IsZero() {
+		one.next, one.hint = asked.next, asked.hint
+	}
+	h.set(one)
+}
+
 // swap holds one, if what it was made from still stands.
 func (h *holdings) swap(one held) bool {
 	h.mu.Lock()
@@ -107,17 +118,19 @@ func (h *holdings) remove(id qos.GrantID) {
 	delete(h.grants, id)
 }
 
-// notice marks a grant's session to be looked at, and says whether there is one. A session that is not known yet is the
-// one that is being asked for.
-func (h *holdings) notice(id qos.GrantID, session, hint string, now time.Time) bool {
+// notice marks a grant's session to be looked at, if it is otherwise than known, and says whether there is one. A session
+// that is not known yet is the one that is being asked for.
+func (h *holdings) notice(id qos.GrantID, session, status, hint string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	one, ok := h.grants[id]
 	if !ok || one.session != "" && one.session != session {
 		return false
 	}
-	one.hint, one.next = hint, now
-	h.set(one)
+	if status != statusAvailable || !one.given {
+		one.hint, one.next = hint, now
+		h.set(one)
+	}
 	return true
 }
 

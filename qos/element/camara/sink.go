@@ -158,7 +158,7 @@ func readNotification(w http.ResponseWriter, r *http.Request) (*notification, er
 // notice has a session be looked at, and tells whether anybody is interested in it. That a session of a grant that was
 // given back is deleted is as it should be; and before the first Reconcile, nobody knows what is of interest.
 func (e *Element) notice(id qos.GrantID, n *notification) bool {
-	if e.sessions.notice(id, n.Data.SessionID, n.Data.StatusInfo, e.now()) {
+	if e.sessions.notice(id, n.Data.SessionID, n.Data.QosStatus, n.Data.StatusInfo, e.now()) {
 		wake(e.nudged)
 		return true
 	}

@@ -52,8 +52,12 @@ func (t *tokens) fetch(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	style := oauth2.AuthStyleInHeader
+	if t.cfg.InBody {
+		style = oauth2.AuthStyleInParams
+	}
 	cfg := clientcredentials.Config{
-		ClientID: t.cfg.ClientID, ClientSecret: string(secret), TokenURL: t.cfg.TokenURL, Scopes: t.cfg.Scopes,
+		ClientID: t.cfg.ClientID, ClientSecret: string(secret), TokenURL: t.cfg.TokenURL, Scopes: t.cfg.Scopes, AuthStyle: style,
 	}
 	token, err := cfg.Token(context.WithValue(ctx, oauth2.HTTPClient, t.client))
 	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok {

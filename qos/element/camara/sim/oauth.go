@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -32,10 +33,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	id, secret, ok := r.BasicAuth()
-	if !ok {
-		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
-	}
+	id, secret := credentials(r)
 	asked := strings.Fields(r.PostFormValue("scope"))
 	if len(asked) == 0 {
 		asked = scopes
@@ -54,6 +52,21 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	default:
 		reply(w, http.StatusOK, p.issue(id, asked), nil)
 	}
+}
+
+// credentials returns the client's id and secret: of the header, where they are form-encoded, or of the body (RFC 6749
+// section 2.3.1).
+func credentials(r *http.Request) (id, secret string) {
+	user, password, ok := r.BasicAuth()
+	if !ok {
+		return r.PostFormValue("client_id"), r.PostFormValue("client_secret")
+	}
+	id, err := url.QueryUnescape(user)
+	secret, err2 := url.QueryUnescape(password)
+	if err != nil || err2 != nil {
+		return "", ""
+	}
+	return id, secret
 }
 
 func oauthError(code string) map[string]string { return map[string]string{"error": code} }
