@@ -15,6 +15,7 @@ type Config struct {
 	Embedded  string   // HOST:PORT of an in-process database, started when there are no URLs
 	Prefix    string   // of all keys; empty is DefaultPrefix
 	StateFile string   // where the last good records are kept over restarts; empty is nowhere
+	KeyFile   string   // keys that sign handles, beside those of the database (see qos.ParseKeys); read again when it changes
 	Version   string   // of the program, for the node record
 	Logger    Logger
 }
@@ -39,7 +40,7 @@ func (l Logger) warn(format string, args ...any) {
 
 // key is what equal configurations have in common: they share one running Store.
 func (c *Config) key() string {
-	return strings.Join(append(slices.Clone(c.URLs), "\x00", c.Embedded, c.Prefix, c.StateFile), "\x00")
+	return strings.Join(append(slices.Clone(c.URLs), "\x00", c.Embedded, c.Prefix, c.StateFile, c.KeyFile), "\x00")
 }
 
 // Check says what is wrong with a configuration, without opening anything. It fills in the defaults.
@@ -52,6 +53,9 @@ func (c *Config) Check() error {
 	}
 	if c.StateFile != "" {
 		c.StateFile = filepath.Clean(c.StateFile)
+	}
+	if c.KeyFile != "" {
+		c.KeyFile = filepath.Clean(c.KeyFile)
 	}
 	if len(c.URLs) > 0 {
 		c.Embedded = ""

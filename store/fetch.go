@@ -27,7 +27,7 @@ type dump struct {
 // fetchShard reads a shard in bounded batches. It looks under the known services too, whether they are listed or not: the
 // list may be damaged.
 func fetchShard(ctx context.Context, db redis.UniversalClient, prefix string, shard int, known []string) (*dump, error) {
-	d, err := fetchPlace(ctx, db, prefix, shard)
+	d, err := fetchPlace(ctx, db, revKey(prefix, shard), streamKey(prefix, shard))
 	if err != nil {
 		return nil, fmt.Errorf("shard %02d: %w", shard, err)
 	}
@@ -53,19 +53,19 @@ func fetchShard(ctx context.Context, db redis.UniversalClient, prefix string, sh
 	return d, nil
 }
 
-// fetchPlace reads where the shard's stream stands, at one instant, and the time.
-func fetchPlace(ctx context.Context, db redis.UniversalClient, prefix string, shard int) (*dump, error) {
+// fetchPlace reads where a stream stands, at one instant, and the time.
+func fetchPlace(ctx context.Context, db redis.UniversalClient, revKey, streamKey string) (*dump, error) {
 	var rev *redis.SliceCmd
 	var last *redis.XMessageSliceCmd
 	_, err := db.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		rev = p.HMGet(ctx, revKey(prefix, shard), "epoch", "rev")
-		last = p.XRevRangeN(ctx, streamKey(prefix, shard), "+", "-", 1)
+		rev = p.HMGet(ctx, revKey, "epoch", "rev")
+		last = p.XRevRangeN(ctx, streamKey, "+", "-", 1)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("revision: %w", err)
 	}
-	now, err := timeOf(ctx, db, revKey(prefix, shard))
+	now, err := timeOf(ctx, db, revKey)
 	if err != nil {
 		return nil, fmt.Errorf("time: %w", err)
 	}

@@ -225,6 +225,7 @@ func (s *Store) warm() {
 		s.cfg.Logger.warn("state file: %s; not used", err)
 	default:
 		s.warmedAt = s.now()
+		lines = s.entitled.restore(lines, s.warmedAt)
 		s.replica.restore(lines, s.warmedAt)
 		s.replica.endGrants(s.warmedAt)
 		s.tellGrants()
@@ -283,11 +284,11 @@ func (s *Store) saveLoop(ctx context.Context) {
 func (s *Store) save() {
 	s.mu.Lock()
 	now := s.now()
-	version := s.replica.version()
+	version := s.replica.version() + s.entitled.version()
 	due := s.hasRead() && version != s.tally.saved
 	var lines []stateLine
 	if due {
-		lines = s.replica.lines(now)
+		lines = s.entitled.lines(s.replica.lines(now))
 	}
 	s.mu.Unlock()
 	if !due {

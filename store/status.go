@@ -28,6 +28,8 @@ type Status struct {
 	StateError  string             // why the state file could not be written
 	Grants      int                // live ones
 	Asks        AskCounts          // what became of requests for grants
+	Keys        int                // that sign handles
+	Handles     int                // that something is known of
 }
 
 // ShardState is a shard's place.
@@ -50,6 +52,7 @@ func (s *Store) Status() Status {
 		Resyncs: s.tally.resyncs, Gaps: s.tally.gaps, Revived: c.revived, StateError: s.tally.saveErr,
 	}
 	st.Asks = s.asks.read()
+	st.Keys, st.Handles = s.entitled.count()
 	st.Stale, st.StaleSince = s.staleness(now)
 	st.Connected = !st.Stale
 	for i, sh := range s.replica.shards {

@@ -38,7 +38,9 @@ type Store struct {
 	grants  table[holder, *qos.Grant] // the live grant of each client, or its last
 	waiters waiters
 
-	asks asks
+	asks     asks
+	entitled Entitlements
+	keyFile  keyFile
 
 	// publishing guards the views and what they have built.
 	publishing sync.Mutex
@@ -52,7 +54,7 @@ var opened = struct {
 	stores map[string]*Store
 }{stores: make(map[string]*Store)}
 
-// Open returns the running Store of an equal Config, or starts one. It checks the Config, reads TLS and state files and,
+// Open returns the running Store of an equal Config, or starts one. It checks the Config, reads TLS, key and state files and,
 // if asked to, starts the embedded store; it does not wait for Redis. Every Open needs a Close.
 func Open(cfg Config) (*Store, error) {
 	if err := cfg.Check(); err != nil {
@@ -113,6 +115,9 @@ func start(cfg Config) (s *Store, err error) {
 	if s.readers, err = newReaders(s, target); err != nil {
 		return s, err
 	}
+	if err = s.openKeyFile(); err != nil {
+		return s, err
+	}
 	s.warm()
 	s.run()
 	return s, nil
@@ -125,7 +130,7 @@ func (s *Store) target() (*Target, error) {
 	return ParseURLs(s.cfg.URLs)
 }
 
-// run starts the goroutines: one reader, or one a shard on Cluster, and six that sleep most of the time.
+// run starts the goroutines: one reader, or one a shard on Cluster, and eight that sleep most of the time.
 func (s *Store) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -137,6 +142,8 @@ func (s *Store) run() {
 	s.running.Go(func() { s.saveLoop(ctx) })
 	s.running.Go(func() { s.shareLoop(ctx) })
 	s.running.Go(func() { s.askLoop(ctx) })
+	s.running.Go(func() { s.entitleLoop(ctx) })
+	s.running.Go(func() { s.keyFileLoop(ctx) })
 }
 
 func (s *Store) shutdown() {
