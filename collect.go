@@ -42,6 +42,14 @@ var (
 		"Counter of complete reads of a shard of the services database.", "store", "prefix")
 	gapsDesc = describe("gaps_total",
 		"Counter of complete reads that were due because a change stream did not go on.", "store", "prefix")
+	grantsDesc = describe("grants",
+		"Grants that stand or are asked for.", "store", "prefix")
+	handlesDesc = describe("handles",
+		"Handles that something is known of in the services database.", "store", "prefix")
+	keysDesc = describe("keys",
+		"Keys that sign handles.", "store", "prefix")
+	asksDesc = describe("grant_asks_total",
+		"Counter of requests for grants that were sent to the services database, by what became of them.", "store", "prefix", "outcome")
 	resolversDesc = describe("resolvers",
 		"Resolvers of which predict remembers what load is behind them.")
 	resolversRoomDesc = describe("resolvers_room",
@@ -53,6 +61,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		picksDesc, connectedDesc, ageDesc, lagDesc, servicesDesc, serversDesc, orphansDesc,
 		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc, resolversDesc, resolversRoomDesc,
+		grantsDesc, handlesDesc, keysDesc, asksDesc,
 	} {
 		ch <- d
 	}
@@ -115,6 +124,15 @@ func collectStore(ch chan<- prometheus.Metric, s *store.Status, now int64, label
 	}
 	send(resyncsDesc, prometheus.CounterValue, float64(s.Resyncs))
 	send(gapsDesc, prometheus.CounterValue, float64(s.Gaps))
+	send(grantsDesc, prometheus.GaugeValue, float64(s.Grants))
+	send(handlesDesc, prometheus.GaugeValue, float64(s.Handles))
+	send(keysDesc, prometheus.GaugeValue, float64(s.Keys))
+	made := max(int64(s.Asks.Asked-s.Asks.Held-s.Asks.Refused), 0) // they are not read at one instant
+	for outcome, n := range map[string]uint64{
+		"made": uint64(made), "held": s.Asks.Held, "refused": s.Asks.Refused, "dropped": s.Asks.Dropped, "failed": s.Asks.Failed,
+	} {
+		send(asksDesc, prometheus.CounterValue, float64(n), outcome)
+	}
 }
 
 // collectPicks adds up what several blocks picked of a service.

@@ -12,12 +12,21 @@ import (
 
 // books is where keys, handles and grants are: in the memory of the store, or of a test. None of it blocks.
 type books interface {
-	Keyring() *qos.Keyring
+	Keyring() *qos.Keyring // nil is none
 	Handle(qos.HandleID) (qos.HandleRecord, bool)
 	Grant(service string, c qos.ClientID) (*qos.Grant, bool)
 	Await(service string, c qos.ClientID) (changed <-chan struct{}, done func(), ok bool)
 	Ask(store.Request) bool
 }
+
+// ledger is the books of a running database.
+type ledger struct {
+	*store.View
+	*store.Entitlements
+	store *store.Store
+}
+
+func (l ledger) Ask(r store.Request) bool { return l.store.Ask(r) }
 
 // requestTTL bounds, in seconds, what is answered while a request is open: the answer may be another one soon.
 const requestTTL = 5

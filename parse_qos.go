@@ -17,7 +17,6 @@ import (
 
 // qosConfig is what the qos block of the Corefile says.
 type qosConfig struct {
-	keys  string
 	code  uint16        // of the EDNS0 option; 0 is none
 	wait  time.Duration // how long an answer is held for a grant at most; 0 is not at all
 	rate  float64       // requests for grants a second, of one client
@@ -94,7 +93,7 @@ func readKeys(p *parser, args []string, c *qosConfig) error {
 	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(file) {
 		file = filepath.Join(root, file)
 	}
-	c.keys = file
+	p.conf.store.KeyFile = file
 	return nil
 }
 

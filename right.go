@@ -89,12 +89,13 @@ func (f *Farm) handle(q *query, farm *steer.Farm, a *qos.Asked) (right, error) {
 	token := a.Handle[:a.HandleLen]
 	id := qos.HandleOf(token)
 	rec, known := f.books.Handle(id)
+	ring := f.books.Keyring()
 	claim, err := qos.Claim{}, errUnknown
 	switch {
 	case known && (rec.Revoked || len(token) == qos.LookedUp):
 		claim, err = rec.Claim(id, q.now)
-	case len(token) == qos.Signed:
-		claim, err = f.books.Keyring().Verify(token, q.now)
+	case len(token) == qos.Signed && ring != nil:
+		claim, err = ring.Verify(token, q.now)
 	}
 	if err != nil {
 		return right{}, err
