@@ -8,7 +8,7 @@ import (
 func TestHelp(t *testing.T) {
 	f := &farm{T: t}
 	for _, command := range []string{
-		"", "agent", "drain", "explain", "report", "script", "server", "server delete", "server set", "service", "status",
+		"", "agent", "broker", "drain", "explain", "report", "script", "server", "server delete", "server set", "service", "status",
 	} {
 		f.golden("help-"+strings.ReplaceAll("farm "+command, " ", "-"), f.ok(append(strings.Fields(command), "--help")...))
 	}
