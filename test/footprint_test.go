@@ -31,14 +31,17 @@ func look(t *testing.T, c *coredns, pprof string) footprint {
 	return f
 }
 
-// resident returns the memory of a process that is in RAM.
-func resident(t *testing.T, p *process) int {
+// resident returns the memory of a process that is in RAM, peak the most that ever was.
+func resident(t *testing.T, p *process) int { return status(t, p, "VmRSS") }
+func peak(t *testing.T, p *process) int     { return status(t, p, "VmHWM") }
+
+func status(t *testing.T, p *process, field string) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return number(t, `(?m)^VmRSS:\s+(\d+) kB$`, status) << 10
+	return number(t, `(?m)^`+field+`:\s+(\d+) kB$`, text) << 10
 }
 
 func fetch(t *testing.T, url string) []byte {
