@@ -141,6 +141,18 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 		return write(stdout, o.output, results, func(w io.Writer) error { return aligned(w, freshHead, freshLines(results)) })
 	}
+	if o.command == "scale" {
+		f, err := measureFanout(ctx, l, o.seconds)
+		fmt.Fprintf(stderr, "%+v\n", f)
+		if err != nil {
+			return err
+		}
+		results, err := measureScale(ctx, l, o.seconds)
+		if err != nil {
+			return err
+		}
+		return write(stdout, o.output, results, func(w io.Writer) error { return aligned(w, scaleHead, scaleLines(results)) })
+	}
 	results, err := compare(ctx, l, chosen, o.rounds, o.seconds)
 	if err != nil {
 		return err

@@ -66,16 +66,15 @@ type series struct {
 
 // measure runs one row once.
 func (s *stage) measure(ctx context.Context, r *row, seconds float64, took *series) error {
-	questions, err := s.questions(s.lab, "questions-"+r.name, "")
+	ask, err := s.ask(r)
 	if err != nil {
 		return err
 	}
-	p, addr, err := s.serve(ctx, r)
-	if err != nil {
+	var p *process
+	if p, ask.addr, err = s.serve(ctx, r); err != nil {
 		return err
 	}
 	defer s.stop(p)
-	ask := load{addr: addr, questions: questions, duration: warmUp}
 	if _, err := dnsperf(ctx, ask); err != nil {
 		return err
 	}
@@ -89,6 +88,19 @@ func (s *stage) measure(ctx context.Context, r *row, seconds float64, took *seri
 	took.qps = append(took.qps, o.qps)
 	took.lost, took.failed, took.queries, took.octets = took.lost+o.lost, took.failed+o.failed, took.queries+o.sent, o.octets
 	return nil
+}
+
+// ask returns the load of a row's warm-up, but for the address.
+func (s *stage) ask(r *row) (load, error) {
+	var labels, option string
+	if r.carry != nil {
+		var err error
+		if labels, option, err = r.carry(); err != nil {
+			return load{}, err
+		}
+	}
+	questions, err := s.questions(s.lab, "questions-"+r.name, labels)
+	return load{questions: questions, option: option, duration: warmUp}, err
 }
 
 // resultsOf sets every row against the first, round by round.

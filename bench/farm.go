@@ -89,3 +89,12 @@ func (f farm) of(service int, do func(i int)) {
 		do(i)
 	}
 }
+
+// shards returns the numbers of the shards that its services are in.
+func (f farm) shards() map[int]bool {
+	all := make(map[int]bool)
+	for i := range min(f.services, f.servers) {
+		all[store.Shard(f.service(i))] = true
+	}
+	return all
+}

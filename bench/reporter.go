@@ -35,6 +35,13 @@ func (f farm) report(ctx context.Context, db *database, i int, rnd *rand.Rand) e
 	return err
 }
 
+// reportAll writes a report of every server.
+func (f farm) reportAll(ctx context.Context, db *database) error {
+	return f.each(ctx, func(ctx context.Context, i int) error {
+		return f.report(ctx, db, i, rand.New(rand.NewPCG(1, uint64(i))))
+	})
+}
+
 // reporter reports for the servers of a farm, as their agents would. It is ended by stop.
 type reporter struct {
 	stop    context.CancelCauseFunc

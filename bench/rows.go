@@ -11,10 +11,11 @@ type row struct {
 	name, title string
 	corefile    string // the plugins of a CoreDNS; empty is one of the peers
 	peer        func(s *stage, port int) (*process, error)
+	carry       func() (labels, option string, err error) // what every question carries; nil is nothing
 }
 
 // rows are measured in this order, again and again. The first is what the others are set against. In a Corefile REDIS,
-// ZONE and WEIGHTS stand for the stage's.
+// ZONE, WEIGHTS and KEYS stand for the stage's.
 var rows = []row{
 	{name: base, title: "CoreDNS, `whoami`: the floor", corefile: "whoami"},
 	{name: "file", title: "CoreDNS, `file`", corefile: "file ZONE"},
@@ -24,9 +25,15 @@ var rows = []row{
 	{name: "farm-weighted", title: "CoreDNS, `farm`, `policy weighted`", corefile: "farm {\nredis REDIS\npolicy weighted\n}"},
 	{name: "farm-one", title: "CoreDNS, `farm`, `policy predict`, `answers 1`", corefile: "farm {\nredis REDIS\npolicy predict\nanswers 1\n}"},
 	{name: "farm-rewrite", title: "CoreDNS, `farm` with `rewrite`, and `file`", corefile: "farm {\nredis REDIS\nrewrite\n}\nfile ZONE"},
+	{name: "farm-handle-label", title: "CoreDNS, `farm`, a signed handle in a label", corefile: entitled, carry: inLabels},
+	{name: "farm-handle-option", title: "CoreDNS, `farm`, a signed handle in the option", corefile: entitled, carry: inOption},
 	{name: "gdnsd", title: "gdnsd, `plugin_weighted`", peer: gdnsd},
 	{name: "powerdns", title: "PowerDNS, Lua `pickwrandom`", peer: powerdns},
 }
+
+// entitled is a farm with a level. Who asks for it and is not entitled is refused: a handle that did not hold would show
+// as failed lookups.
+const entitled = "farm {\nredis REDIS\npolicy predict\nlevel gold {\nrank 1\nceiling 0.9\nrefuse\n}\nqos {\nkeys KEYS\n}\n}"
 
 // base is the row that others are set against.
 const base = "whoami"
@@ -35,8 +42,8 @@ const base = "whoami"
 type stage struct {
 	*lab
 	farm
-	db            *database
-	zone, weights string // files
+	db                  *database
+	zone, weights, keys string // files
 }
 
 // stageFarm is small: what an answer costs must not depend on how large the farm is, and scale shows whether it does.
@@ -54,7 +61,10 @@ func newStage(ctx context.Context, l *lab) (*stage, error) {
 	if s.zone, err = s.zoneFile(l, "zone", s.addresses); err != nil {
 		return nil, err
 	}
-	s.weights, err = l.write("weights", s.weightFile())
+	if s.weights, err = l.write("weights", s.weightFile()); err != nil {
+		return nil, err
+	}
+	s.keys, err = l.write("keys", keyFile)
 	return s, err
 }
 
@@ -78,7 +88,7 @@ func (s *stage) weightFile() string {
 // serve starts the name server of a row and waits until it answers.
 func (s *stage) serve(ctx context.Context, r *row) (*process, string, error) {
 	if r.peer == nil {
-		text := strings.NewReplacer("REDIS", s.db.url, "ZONE", s.zone, "WEIGHTS", s.weights).Replace(r.corefile)
+		text := strings.NewReplacer("REDIS", s.db.url, "ZONE", s.zone, "WEIGHTS", s.weights, "KEYS", s.keys).Replace(r.corefile)
 		return s.startCoreDNS(ctx, text, s.service(0))
 	}
 	port, err := s.freePort()
@@ -94,17 +104,7 @@ func (s *stage) serve(ctx context.Context, r *row) (*process, string, error) {
 
 // startCoreDNS starts the build under test and waits until it answers a question.
 func (l *lab) startCoreDNS(ctx context.Context, plugins, name string) (*process, string, error) {
-	port, err := l.freePort()
-	if err != nil {
-		return nil, "", err
-	}
-	addr := local(port)
-	text := fmt.Sprintf("%s:%d {\nbind 127.0.0.1\nerrors\n%s\n}\n", strings.TrimSuffix(zone, "."), port, plugins)
-	file, err := l.write(fmt.Sprintf("Corefile-%d", port), text)
-	if err != nil {
-		return nil, "", err
-	}
-	p, err := l.start("coredns", l.coredns, "-conf", file)
+	p, addr, err := l.launchCoreDNS(plugins)
 	if err != nil {
 		return nil, "", err
 	}
@@ -113,4 +113,19 @@ func (l *lab) startCoreDNS(ctx context.Context, plugins, name string) (*process,
 
 func (l *lab) awaitAnswer(ctx context.Context, p *process, addr, name string) error {
 	return await(ctx, p, "an answer to "+name, func() bool { return answers(addr, name) })
+}
+
+// launchCoreDNS starts the build under test with some plugins for the zone, and does not wait.
+func (l *lab) launchCoreDNS(plugins string) (*process, string, error) {
+	port, err := l.freePort()
+	if err != nil {
+		return nil, "", err
+	}
+	text := fmt.Sprintf("%s:%d {\nbind 127.0.0.1\nerrors\n%s\n}\n", strings.TrimSuffix(zone, "."), port, plugins)
+	file, err := l.write(fmt.Sprintf("Corefile-%d", port), text)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := l.start("coredns", l.coredns, "-conf", file)
+	return p, local(port), err
 }

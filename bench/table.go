@@ -97,3 +97,19 @@ func freshLines(results []freshness) (lines [][]string) {
 	}
 	return lines
 }
+
+var scaleHead = []string{"services", "servers", "heap/server", "resident", "start", "resync", "replica/report", "redis/report",
+	"reports/s", "redis/server", "streams", "commands", "CPU/query"}
+
+func scaleLines(results []scale) (lines [][]string) {
+	for _, r := range results {
+		lines = append(lines, []string{fmt.Sprint(r.Services), fmt.Sprint(r.Servers), fmt.Sprintf("%.0f B", r.Heap),
+			fmt.Sprintf("%.0f MiB", r.Resident/mebi), fmt.Sprintf("%.2f s", r.Start), fmt.Sprintf("%.2f s", r.Resync),
+			fmt.Sprintf("%.1f us", r.ReplicaCost), fmt.Sprintf("%.1f us", r.RedisCost), fmt.Sprintf("%.0f", r.Reports),
+			fmt.Sprintf("%.0f B", r.RedisOctets), fmt.Sprintf("%.0f MiB", r.StreamOctets/mebi), fmt.Sprintf("%.1f", r.Commands),
+			fmt.Sprintf("%.1f us", r.QueryCost)})
+	}
+	return lines
+}
+
+const mebi = 1 << 20
