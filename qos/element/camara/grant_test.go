@@ -171,18 +171,19 @@ func TestTrouble(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, sim.Config{}, false)
-			if f.Delay > 0 {
-				w.cfg.Timeout = minTimeout
-			}
 			e, _ := w.element()
 			w.grant(e, request2()) // has a token and the profile's bounds: what fails is what is asked for next
 			f.Operation = "createSession"
 			w.fail(f)
 			g := request()
-			if out, err := e.Grant(t.Context(), g); err == nil {
+			ctx := t.Context()
+			if f.Delay > 0 {
+				ctx = withDeadline(t, 500*time.Millisecond)
+			}
+			if out, err := e.Grant(ctx, g); err == nil {
 				t.Fatalf("expected an error, got %+v", out)
 			}
-			e.api.timeout = defaultTimeout
+			w.Heal()
 			if out := w.grant(e, g); out.State != qos.Granted {
 				t.Errorf("asked again: %+v", out)
 			}

@@ -30,7 +30,7 @@ func (p *Provider) admin(m *http.ServeMux) {
 		obey(w, r, &f, func() *failure { return argument(p.Fail(f)) })
 	})
 	m.HandleFunc("DELETE /sim/faults", func(w http.ResponseWriter, _ *http.Request) {
-		p.do(func(time.Time) { p.faults = nil })
+		p.Heal()
 		reply(w, http.StatusNoContent, nil, nil)
 	})
 	m.HandleFunc("POST /sim/advance", func(w http.ResponseWriter, r *http.Request) {

@@ -103,6 +103,11 @@ func (p *Provider) Fail(f Fault) error {
 	return nil
 }
 
+// Heal forgets the faults that have not happened yet.
+func (p *Provider) Heal() {
+	p.do(func(time.Time) { p.faults = nil })
+}
+
 // enter counts a call, and returns the fault that it meets; the zero one is none.
 func (p *Provider) enter(op string) Fault {
 	p.mu.Lock()
