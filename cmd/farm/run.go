@@ -98,7 +98,7 @@ func (a *app) rootCommand() *cobra.Command {
 	add("act", a.adminCommands()...)
 	add("act", a.serviceCommand(), a.serverCommand(), a.reportCommand())
 	add("act", a.keyCommand(), a.handleCommand())
-	add("run", a.agentCommand(), a.brokerCommand(), a.scriptCommand())
+	add("run", a.agentCommand(), a.brokerCommand(), a.camaraSimCommand(), a.scriptCommand())
 	root.AddCommand(a.versionCommand())
 	a.globalFlags(root)
 	refuseUnknown(root)

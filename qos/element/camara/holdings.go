@@ -14,6 +14,7 @@ type held struct {
 	given   bool      // whether the broker knows that the session is available
 	end     int64     // ms since 1970; when it ends, 0 is not known
 	next    time.Time // when to look at it
+	failed  bool      // whether it could not be looked at the last time
 	hint    string    // why it is unavailable, as a notification says
 	absent  bool      // whether it was not among the live grants, when that was last told
 	change  uint64    // number of the last change: who has looked at an older state must not write

@@ -8,8 +8,8 @@ import (
 	"github.com/coredns-farm/farm/qos"
 )
 
-// Reconcile looks at the session of each live grant, finds those whose names were lost, and tells as Events what is
-// otherwise than the broker believes. What is held and was not live at the last call either is given back. An error means
+// Reconcile looks at the session of each live grant that it has not seen lately, finds those whose names were lost, and
+// tells as Events what is otherwise than the broker believes. What is held and was not live at the last call either is given back. An error means
 // that some could not be looked at; the others were.
 func (e *Element) Reconcile(ctx context.Context, live []*qos.Grant) error {
 	var mu sync.Mutex
@@ -39,6 +39,9 @@ func (e *Element) Reconcile(ctx context.Context, live []*qos.Grant) error {
 // check looks at the session of a live grant.
 func (e *Element) check(ctx context.Context, g *qos.Grant) error {
 	one, ok := e.sessions.get(g.ID)
+	if ok && one.session != "" && !one.failed && one.given == g.State.Given() && one.next.After(e.now()) {
+		return nil // the broker knows what is known, and it is looked at when its time has come
+	}
 	if !ok || one.session == "" {
 		if !isUUID(g.Session) {
 			return e.recover(ctx, g)

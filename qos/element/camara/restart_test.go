@@ -223,9 +223,25 @@ func TestReconcile(t *testing.T) {
 		t.Errorf("session %+v", s)
 	}
 	w.delete(a.Session)
+	e, _ = w.element()
 	w.reconcile(e, a)
 	if ev := w.event(e); ev.State != qos.Ended || ev.ID.ID != a.ID {
 		t.Errorf("event %+v", ev)
+	}
+}
+
+// TestReconcileSparesTheOperator: what was seen lately is not asked for again each time.
+func TestReconcileSparesTheOperator(t *testing.T) {
+	w := newWorld(t, sim.Config{}, false)
+	w.cfg.Poll = maxPoll
+	e, _ := w.element()
+	g := request()
+	g = granted(g, w.grant(e, g))
+	for range 3 {
+		w.reconcile(e, g)
+	}
+	if n := w.Calls()["getSession"]; n != 0 {
+		t.Errorf("asked %d times", n)
 	}
 }
 
@@ -233,9 +249,11 @@ func TestReconcile(t *testing.T) {
 func TestReconcileTrouble(t *testing.T) {
 	w := newWorld(t, sim.Config{}, false)
 	w.cfg.Poll = maxPoll
-	e, _ := w.element()
+	first, end := w.element()
 	g := request()
-	g = granted(g, w.grant(e, g))
+	g = granted(g, w.grant(first, g))
+	end()
+	e, _ := w.element()
 	for _, f := range []sim.Fault{{Status: 503}, {Status: 429}, {Status: 403}, {Status: 401, Count: 2}} {
 		f.Operation = "getSession"
 		w.fail(f)
@@ -266,10 +284,11 @@ func TestClockAhead(t *testing.T) {
 func TestCutShort(t *testing.T) {
 	w := newWorld(t, sim.Config{}, false)
 	w.cfg.Poll = maxPoll
-	e, _ := w.element()
+	first, end := w.element()
 	g := request()
-	g = granted(g, w.grant(e, g))
-	e.sessions.update(g.ID, func(one *held) { one.end += time.Hour.Milliseconds() }) // it was said to be longer
+	g = longer(granted(g, w.grant(first, g)), time.Hour) // the database believes more than there is
+	end()
+	e, _ := w.element()
 	w.reconcile(e, g)
 	if ev := w.event(e); ev.State != qos.Granted || !in(ev.End, 10*time.Minute) {
 		t.Errorf("event %+v", ev)

@@ -87,7 +87,7 @@ func (e *Element) look(ctx context.Context, one held) error {
 		info, err = decodeSession(ans.body)
 	}
 	if err != nil {
-		one.next = e.nextLook(one)
+		one.next, one.failed = e.nextLook(one), true
 		e.sessions.swap(one)
 		return err
 	}
@@ -109,7 +109,7 @@ func (e *Element) see(ctx context.Context, one held, info *sessionInfo, ans answ
 	if out.State == qos.Granted {
 		one.given, one.end = true, out.End
 	}
-	one.next, one.hint = e.nextLook(one), ""
+	one.next, one.hint, one.failed = e.nextLook(one), "", false
 	if e.sessions.swap(one) && news {
 		e.tell(&one.grant, out)
 	}
