@@ -48,7 +48,10 @@ func (f *Farm) decideAt(q *query, farm *steer.Farm, sq *steer.Query) steer.Pick 
 		sq.Level = 0 // what it would get is not what it asked for
 	}
 	p := f.decideWith(farm, sq, g)
-	if f.request(q, farm, &p, g) {
+	switch f.request(q, farm, &p, g) {
+	case released:
+		g = &qos.Grant{ID: g.ID, State: qos.Ended, Reason: qos.Released, Offer: g.Offer}
+	case requested:
 		if g = f.wait(q, farm); g != nil {
 			p = f.decideWith(farm, sq, g)
 		} else {
@@ -83,42 +86,79 @@ func (f *Farm) grantOf(q *query, farm *steer.Farm) *qos.Grant {
 	return nil
 }
 
+// asked is what a lookup asked the database for.
+type asked uint8
+
+const (
+	nothing   asked = iota // or that a grant goes on, of which nothing is to be awaited
+	requested              // a grant
+	released               // that the grant ends
+)
+
 // request files a request where one is due: for a client that has no grant for what it asks, or one of which half is over,
-// and that may ask for it. It reports whether there is a grant to come.
-func (f *Farm) request(q *query, farm *steer.Farm, p *steer.Pick, g *qos.Grant) bool {
-	release := q.option.Drop && q.option.HasRelease
-	fits := g != nil && g.State.Live() && (g.Asked == q.level.Name || g.Level == q.level.Name) && p.By == steer.ByGrant
+// or that gives its grant back; and that may ask at all.
+func (f *Farm) request(q *query, farm *steer.Farm, p *steer.Pick, g *qos.Grant) asked {
+	what := q.due(p, g)
 	switch {
-	case release && g == nil, q.option.NoGrant, q.option.Dry, p.N == 0, p.Level == 0 && !release:
-		return false
-	case g != nil && g.State == qos.Refused && !release:
-		return false
-	case fits && !release && (g.State == qos.Requested || q.now < g.Start+(g.End-g.Start)/2):
-		return false
+	case what == nothing && !q.renews(p, g):
+		return nothing
 	case !q.unspoofed():
 		filed.spoofable.Inc()
-		return false
+		return nothing
 	case !f.limiter.Allow(steer.WhoIs(q.right.client), q.now):
 		filed.limited.Inc()
-		return false
+		return nothing
 	}
-	r := q.requestFor(farm, p)
-	r.Release = release
+	r := store.Request{Release: what == released}
+	if what == released {
+		r.Service, r.Client = farm.Service.Name, q.right.client
+	} else {
+		r.Grant = q.requestFor(farm, p)
+	}
 	if !f.books.Ask(r) {
 		filed.dropped.Inc()
-		return false
+		return nothing
 	}
 	filed.filed.Inc()
-	return !fits && !release
+	return what
 }
 
-// requestFor is the request of a query's client for the server of the pick.
-func (q *query) requestFor(farm *steer.Farm, p *steer.Pick) store.Request {
+// due is what a lookup has to ask for: the truth table of requests, but for renewals.
+func (q *query) due(p *steer.Pick, g *qos.Grant) asked {
+	live := g != nil && g.State.Live()
+	switch {
+	case q.option.Drop && q.option.HasRelease:
+		if live && g.ID == qos.GrantID(q.option.Release) {
+			return released
+		}
+		return nothing
+	case q.option.NoGrant, q.option.Dry, p.N == 0, p.Level == 0:
+		return nothing
+	case q.fits(p, g):
+		return nothing
+	case g != nil && g.State == qos.Refused:
+		return nothing // it was told so a moment ago
+	}
+	return requested
+}
+
+// fits says whether the client has the grant that it would ask for.
+func (q *query) fits(p *steer.Pick, g *qos.Grant) bool {
+	return g != nil && g.State.Live() && p.By == steer.ByGrant && (g.Asked == q.level.Name || g.Level == q.level.Name)
+}
+
+// renews says whether half of the client's grant is over, and it is to go on.
+func (q *query) renews(p *steer.Pick, g *qos.Grant) bool {
+	return q.fits(p, g) && g.State.Given() && !q.option.NoGrant && !q.option.Dry && !q.option.Drop && q.now >= g.Start+(g.End-g.Start)/2
+}
+
+// requestFor is what a query's client asks for at the server of the pick.
+func (q *query) requestFor(farm *steer.Farm, p *steer.Pick) qos.Grant {
 	s := farm.Servers[p.Servers[0]]
-	r := store.Request{Grant: qos.Grant{
+	r := qos.Grant{
 		Service: farm.Service.Name, Client: q.right.client, Server: s.ID, Asked: q.level.Name, Offer: qos.OfferOf(q.level),
 		ClientAddr: q.client.addr, Phone: q.right.phone, ServerPort: s.Port,
-	}}
+	}
 	if d := q.option.Device; d.IsValid() {
 		r.ClientAddr, r.ClientPort = d.Addr(), d.Port()
 	} else if q.right.addr.IsValid() {

@@ -444,12 +444,13 @@ func TestRequests(t *testing.T) {
 		return &qos.Grant{Server: server, Asked: level, Offer: qos.Offer{Level: level}, State: state, Start: at + start, End: at + end}
 	}
 	for _, tc := range []struct {
-		name   string
-		grant  *qos.Grant
-		parts  []any // of the option, beside handle and client
-		flags  byte
-		filed  bool
-		change func(*Farm, *shelf)
+		name     string
+		grant    *qos.Grant
+		parts    []any // of the option, beside handle and client
+		flags    byte
+		filed    bool
+		released bool
+		change   func(*Farm, *shelf)
 	}{
 		{name: "no grant", filed: true},
 		{name: "granted", grant: live(qos.Granted, -10_000, 290_000, "fast1", "gold")},
@@ -463,6 +464,9 @@ func TestRequests(t *testing.T) {
 		{name: "of another level", grant: live(qos.Granted, -10_000, 290_000, "fast1", "pro"), filed: true},
 		{name: "wants none", flags: 2},
 		{name: "only looks", flags: 4},
+		{name: "gives it back", grant: live(qos.Granted, -10_000, 290_000, "fast1", "gold"), flags: 8, parts: []any{9, make([]byte, 16)}, filed: true, released: true},
+		{name: "gives another back", grant: live(qos.Granted, -10_000, 290_000, "fast1", "gold"), flags: 8, parts: []any{9, []byte("sixteen octets!!")}},
+		{name: "has none to give back", flags: 8, parts: []any{9, make([]byte, 16)}},
 		{name: "the queue is full", change: func(_ *Farm, s *shelf) { s.full = true }},
 		{name: "too often", change: func(f *Farm, _ *shelf) {
 			for f.limiter.Allow(steer.WhoIs(alice), at) {
@@ -497,6 +501,12 @@ func TestRequests(t *testing.T) {
 				return
 			}
 			r := s.asked[0]
+			if r.Release != tc.released {
+				t.Errorf("Expected release %v, got %+v", tc.released, r)
+			}
+			if tc.released {
+				return
+			}
 			if r.Client != alice || r.Service != "www.example.org." || r.Server != "fast1" || r.Level != "gold" || r.Down != 8000 || r.Unit != 100_000 ||
 				r.ClientAddr.String() != "203.0.113.1" || r.ServerAddr.String() != "192.0.2.1" || r.ServerPort != 443 || len(r.Lower) != 1 || r.Lower[0].Level != "pro" {
 				t.Errorf("Got %+v", r)
