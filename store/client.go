@@ -91,10 +91,13 @@ func (c *Client) PutService(ctx context.Context, s steer.Service) error {
 	return err
 }
 
-// DeleteService removes a service with its servers, admin states and reports. It says whether there was one. Agents
-// that still run register their servers again; stop them first.
+// DeleteService removes a service with its servers, admin states and reports, and ends its grants. It says whether there
+// was one. Agents that still run register their servers again; stop them first.
 func (c *Client) DeleteService(ctx context.Context, name string) (bool, error) {
 	if err := checkNames(name); err != nil {
+		return false, err
+	}
+	if _, err := c.Drain(ctx, name, ""); err != nil {
 		return false, err
 	}
 	r, err := c.run(ctx, scriptService, name, "del", "")

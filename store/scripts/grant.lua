@@ -335,6 +335,7 @@ local function settled(g, new, o, which)
   hold(g, -1)
   if not step(g, new, o, which) then
     hold(g, 1)
+    if g.state ~= 'requested' then return refuse('level: expected one that has room') end
     finish(g, 'refused', 'full')
     return unchanged('GONE')
   end
@@ -385,7 +386,7 @@ end
 local function settle(reply)
   local first = redis.call('ZRANGE', gend, '0', '0', 'WITHSCORES')
   if first[1] then redis.call('ZADD', gdue, first[2], svc) else redis.call('ZREM', gdue, svc) end
-  if reply[2] == '' then reply[2] = redis.call('HGET', KEYS[1], 'rev') end
+  if reply[2] == '' then reply[2] = redis.call('HGET', KEYS[1], 'rev') or '0' end
   return reply
 end
 
