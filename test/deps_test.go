@@ -19,6 +19,8 @@ func TestImports(t *testing.T) {
 		why    string
 	}{
 		{"store", []string{"github.com/coredns/", "github.com/miekg/dns", module}, "the store knows no DNS server"},
+		{"qos/broker", []string{"github.com/coredns/", "github.com/miekg/dns", "github.com/redis/", module}, "a broker takes requests from the store to elements"},
+		{"qos/element", []string{"github.com/coredns/", "github.com/miekg/dns", "github.com/redis/", module}, "an element knows grants, and no DNS"},
 		{"agent", []string{"github.com/coredns/", "github.com/miekg/dns", "github.com/redis/", module}, "an agent writes through the store"},
 		{"", []string{"github.com/redis/", "github.com/alicebob/", module + "/agent", module + "/cmd"}, "the plugin reads through the store"},
 		{"plugin", []string{module}, "the list of plugins is a leaf"},
@@ -36,8 +38,10 @@ func TestImports(t *testing.T) {
 
 // allowed are the rooms of ours that a room with a ban on ours may still use.
 var allowed = map[string]map[string]bool{
-	"store": {module + "/steer": true, module + "/qos": true},
-	"agent": {module + "/store": true, module + "/qos": true, module + "/steer": true}, // steer for its records alone
+	"store":       {module + "/steer": true, module + "/qos": true},
+	"qos/broker":  {module + "/store": true, module + "/qos": true, module + "/steer": true, module + "/qos/element": true, module + "/qos/element/linux": true, module + "/qos/element/camara": true},
+	"qos/element": {module + "/qos": true, module + "/steer": true},
+	"agent":       {module + "/store": true, module + "/qos": true, module + "/steer": true}, // steer for its records alone
 }
 
 // TestImportsOfTheDecision allows the decision nothing but the pure part of the standard library.
@@ -49,6 +53,24 @@ func TestImportsOfTheDecision(t *testing.T) {
 	for _, path := range imports(t, "steer") {
 		if !may[path] {
 			t.Errorf("steer imports %s: the decision is pure", path)
+		}
+	}
+}
+
+// TestImportsOfQoS allows what handles, levels and grants are made of no more than the standard library without a clock, files or
+// a network, and the decision's levels. Brokers and elements below it have rules of their own.
+func TestImportsOfQoS(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{join .Imports \"\\n\"}}", module+"/qos").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		switch path {
+		case "os", "net", "net/http", "context", "log", "log/slog", "math/rand", "math/rand/v2":
+			t.Errorf("qos imports %s: it is pure", path)
+		}
+		if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") && path != module+"/steer" {
+			t.Errorf("qos imports %s: it knows levels, and nothing else of ours or of others", path)
 		}
 	}
 }
