@@ -134,30 +134,47 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer l.close()
-	if o.command == "freshness" {
+	if o.docs {
+		return writeDocs(ctx, l, ".", o.rounds, o.seconds)
+	}
+	switch o.command {
+	case "freshness":
 		results, err := measureFreshness(ctx, l, o.seconds)
 		if err != nil {
 			return err
 		}
 		return write(stdout, o.output, results, func(w io.Writer) error { return aligned(w, freshHead, freshLines(results)) })
-	}
-	if o.command == "scale" {
-		f, err := measureFanout(ctx, l, o.seconds)
-		fmt.Fprintf(stderr, "%+v\n", f)
+	case "scale":
+		results, err := measureScales(ctx, l, o.seconds)
 		if err != nil {
 			return err
 		}
-		results, err := measureScale(ctx, l, o.seconds)
-		if err != nil {
-			return err
-		}
-		return write(stdout, o.output, results, func(w io.Writer) error { return aligned(w, scaleHead, scaleLines(results)) })
+		return write(stdout, o.output, results, func(w io.Writer) error { return scaleTables(w, results) })
 	}
 	results, err := compare(ctx, l, chosen, o.rounds, o.seconds)
 	if err != nil {
 		return err
 	}
 	return write(stdout, o.output, results, func(w io.Writer) error { return compareTable(w, results) })
+}
+
+func scaleTables(w io.Writer, s scales) error {
+	for _, t := range []struct {
+		name  string
+		head  []string
+		lines [][]string
+	}{
+		{"a replica", replicaHead, replicaLines(s.Sizes)},
+		{"Redis", redisHead, redisLines(s.Sizes)},
+		{"passing reports on", fanoutHead, fanoutLines(s.Fanout)},
+		{"extrapolated", demandHead, demandLines(measuredBy(s.Sizes, s.Fanout))},
+	} {
+		fmt.Fprintf(w, "\n%s:\n", t.name)
+		if err := aligned(w, t.head, t.lines); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func list(w io.Writer) error {

@@ -90,26 +90,71 @@ func freshLines(results []freshness) (lines [][]string) {
 	for _, r := range results {
 		load := "idle"
 		if r.Queries > 0 {
-			load = fmt.Sprint(r.Queries)
+			load = thousands(float64(r.Queries))
 		}
-		lines = append(lines, []string{fmt.Sprint(r.Servers), fmt.Sprintf("%.0f", r.Reports), load,
+		lines = append(lines, []string{thousands(float64(r.Servers)), thousands(r.Reports), load,
 			fmt.Sprintf("%.2f ms", r.P50), fmt.Sprintf("%.2f ms", r.P99), fmt.Sprintf("%.2f ms", r.Max), fmt.Sprint(r.Samples)})
 	}
 	return lines
 }
 
-var scaleHead = []string{"services", "servers", "heap/server", "resident", "start", "resync", "replica/report", "redis/report",
-	"reports/s", "redis/server", "streams", "commands", "CPU/query"}
+var replicaHead = []string{"services", "servers", "heap a server", "resident", "start", "complete read", "CPU a report", "reports/s a core", "CPU a query"}
 
-func scaleLines(results []scale) (lines [][]string) {
+// replicaLines are what a replica takes.
+func replicaLines(results []scale) (lines [][]string) {
 	for _, r := range results {
-		lines = append(lines, []string{fmt.Sprint(r.Services), fmt.Sprint(r.Servers), fmt.Sprintf("%.0f B", r.Heap),
-			fmt.Sprintf("%.0f MiB", r.Resident/mebi), fmt.Sprintf("%.2f s", r.Start), fmt.Sprintf("%.2f s", r.Resync),
-			fmt.Sprintf("%.1f us", r.ReplicaCost), fmt.Sprintf("%.1f us", r.RedisCost), fmt.Sprintf("%.0f", r.Reports),
-			fmt.Sprintf("%.0f B", r.RedisOctets), fmt.Sprintf("%.0f MiB", r.StreamOctets/mebi), fmt.Sprintf("%.1f", r.Commands),
-			fmt.Sprintf("%.1f us", r.QueryCost)})
+		lines = append(lines, []string{thousands(float64(r.Services)), thousands(float64(r.Servers)),
+			r.octets(r.Heap), fmt.Sprintf("%.0f MiB", r.Resident/mebi), fmt.Sprintf("%.2f s", r.Start), fmt.Sprintf("%.2f s", r.Resync),
+			fmt.Sprintf("%.1f us", r.ReplicaCost), thousands(1e6 / r.ReplicaCost), fmt.Sprintf("%.1f us", r.QueryCost)})
 	}
 	return lines
 }
 
+var redisHead = []string{"services", "servers", "memory a server", "streams", "commands a report", "CPU a report", "reports/s a core"}
+
+// redisLines are what Redis takes.
+func redisLines(results []scale) (lines [][]string) {
+	for _, r := range results {
+		lines = append(lines, []string{thousands(float64(r.Services)), thousands(float64(r.Servers)),
+			r.octets(r.RedisOctets), fmt.Sprintf("%.1f MiB", r.StreamOctets/mebi), fmt.Sprintf("%.1f", r.Commands),
+			fmt.Sprintf("%.1f us", r.RedisCost), thousands(1e6 / r.RedisCost)})
+	}
+	return lines
+}
+
+// octets shows what a server takes, unless there are so few that it is lost in what else a process takes.
+func (s *scale) octets(x float64) string {
+	if s.Servers < fewServers {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f B", x)
+}
+
+const fewServers = 1000
+
 const mebi = 1 << 20
+
+var fanoutHead = []string{"reports/s", "Redis: CPU to take a report", "to pass it on to a replica", "sent to a replica"}
+
+func fanoutLines(results []fanout) (lines [][]string) {
+	for _, r := range results {
+		lines = append(lines, []string{thousands(r.Reports), fmt.Sprintf("%.1f us", r.Write), fmt.Sprintf("%.2f us", r.Pass), fmt.Sprintf("%.0f B", r.Octets)})
+	}
+	return lines
+}
+
+var demandHead = []string{"servers, replicas, interval", "reports/s", "Redis: cores to take them", "masters", "cores to pass them on", "followers",
+	"out of Redis", "into a replica", "replica: cores", "heap", "start"}
+
+func demandLines(m measured) (lines [][]string) {
+	for _, d := range deployments() {
+		x := m.extrapolate(d)
+		lines = append(lines, []string{
+			fmt.Sprintf("%s, %s, %v", thousands(float64(d.servers)), thousands(float64(d.replicas)), d.interval),
+			thousands(x.Reports), fmt.Sprintf("%.2f", x.WriteCores), fmt.Sprint(x.Masters), fmt.Sprintf("%.1f", x.PassCores), thousands(float64(x.Followers)),
+			fmt.Sprintf("%.2f Gbit/s", x.Out*8/1e9), fmt.Sprintf("%.1f Mbit/s", x.In*8/1e6),
+			fmt.Sprintf("%.2f", x.ApplyCores), fmt.Sprintf("%.2f GiB", x.Heap/mebi/1024), fmt.Sprintf("%.1f s", x.Start),
+		})
+	}
+	return lines
+}
