@@ -46,7 +46,9 @@ func (e *Element) check(ctx context.Context, g *qos.Grant) error {
 		if !isUUID(g.Session) {
 			return e.recover(ctx, g)
 		}
-		e.sessions.put(held{grant: *g, session: g.Session})
+		found := held{grant: *g, session: g.Session}
+		found.next = e.nextLook(found) // by then, it has been looked at here
+		e.sessions.put(found)
 	}
 	e.sessions.update(g.ID, func(one *held) {
 		one.given = g.State.Given() // what it was told and has not kept, it is told again
@@ -54,7 +56,9 @@ func (e *Element) check(ctx context.Context, g *qos.Grant) error {
 			one.end = g.End
 		}
 	})
-	one, _ = e.sessions.get(g.ID)
+	if one, ok = e.sessions.get(g.ID); !ok {
+		return nil // it was given back meanwhile
+	}
 	err := e.look(ctx, one)
 	if problemOf(err) != nil {
 		return errors.New("a session cannot be looked at: " + err.Error())
