@@ -115,6 +115,11 @@ const patience = 60 * time.Second
 
 // await polls until a condition holds; it ends early with the process whose doing it is.
 func await(ctx context.Context, p *process, what string, holds func() bool) error {
+	return awaitEvery(ctx, 5*time.Millisecond, p, what, holds)
+}
+
+// awaitEvery polls at a pace, for conditions that take their time to look at.
+func awaitEvery(ctx context.Context, pace time.Duration, p *process, what string, holds func() bool) error {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for !holds() {
@@ -125,7 +130,7 @@ func await(ctx context.Context, p *process, what string, holds func() bool) erro
 			return fmt.Errorf("%s has ended: expected %s\n%s", p.name, what, p.log.String())
 		case <-late.C:
 			return fmt.Errorf("%s: expected %s within %v\n%s", p.name, what, patience, p.log.String())
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pace):
 		}
 	}
 	return nil

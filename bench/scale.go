@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -84,6 +85,7 @@ func measureSize(ctx context.Context, l *lab, f farm, empty float64, d time.Dura
 	defer l.stop(w.process)
 	s.Start = time.Since(began).Seconds()
 	for _, measure := range []func() error{
+		func() error { return w.holds(ctx, f) },
 		func() error { return s.memory(ctx, w, empty) },
 		func() error { return s.reading(ctx, db, w, f) },
 		func() error { return s.reporting(ctx, db, w, f, d) },
@@ -98,6 +100,11 @@ func measureSize(ctx context.Context, l *lab, f farm, empty float64, d time.Dura
 
 // fill registers the servers and reports on each once, and looks at what that took of Redis.
 func (s *scale) fill(ctx context.Context, db *database, f farm) error {
+	// With a first server, so that what Redis takes for scripts and clients does not count.
+	first := farm{f.services, 1}
+	if err := errors.Join(first.register(ctx, db), first.reportAll(ctx, db)); err != nil {
+		return err
+	}
 	before, err := db.info(ctx)
 	if err != nil {
 		return err
@@ -168,6 +175,9 @@ func (s *scale) memory(ctx context.Context, w *watched, empty float64) error {
 	return err
 }
 
+// readPace is how exactly a complete read is timed: looking is work for the replica, too.
+const readPace = 50 * time.Millisecond
+
 // reading has the replica read everything anew: a revision is skipped in every shard that has services, which it finds at its next look.
 func (s *scale) reading(ctx context.Context, db *database, w *watched, f farm) error {
 	before, err := w.scrape(ctx)
@@ -183,7 +193,7 @@ func (s *scale) reading(ctx context.Context, db *database, w *watched, f farm) e
 		return err
 	}
 	began := time.Now() // and again, until it begins
-	err = await(ctx, w.process, "every shard to be read anew", func() bool {
+	err = awaitEvery(ctx, readPace, w.process, "every shard to be read anew", func() bool {
 		now, err := w.scrape(ctx)
 		if err != nil {
 			return false

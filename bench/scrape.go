@@ -13,13 +13,13 @@ import (
 // watched is a CoreDNS with farm whose metrics and heap can be looked at.
 type watched struct {
 	*process
-	addr           string // DNS
-	metrics, pprof string // HOST:PORT
+	addr                  string // DNS
+	metrics, pprof, ready string // HOST:PORT
 }
 
 // startWatched starts CoreDNS on a database and waits until it has read every server.
 func (l *lab) startWatched(ctx context.Context, db *database, f farm) (*watched, error) {
-	var ports [2]int
+	var ports [3]int
 	for i := range ports {
 		port, err := l.freePort()
 		if err != nil {
@@ -27,17 +27,29 @@ func (l *lab) startWatched(ctx context.Context, db *database, f farm) (*watched,
 		}
 		ports[i] = port
 	}
-	w := &watched{metrics: local(ports[0]), pprof: local(ports[1])}
-	config := fmt.Sprintf("prometheus %s\npprof %s\nfarm {\nredis %s\n}", w.metrics, w.pprof, db.url)
+	w := &watched{metrics: local(ports[0]), pprof: local(ports[1]), ready: local(ports[2])}
+	config := fmt.Sprintf("prometheus %s\npprof %s\nready %s\nfarm {\nredis %s\n}", w.metrics, w.pprof, w.ready, db.url)
 	var err error
 	if w.process, w.addr, err = l.launchCoreDNS(config); err != nil {
 		return nil, err
 	}
-	return w, await(ctx, w.process, fmt.Sprintf("%d servers to be read", f.servers), func() bool {
-		s, err := w.scrape(ctx)
-		return err == nil && s["coredns_farm_store_connected"] == 1 && int(s["coredns_farm_servers"]) == f.servers &&
-			(f.servers == 0 || answers(w.addr, f.service(0)))
+	return w, await(ctx, w.process, "to be ready", func() bool {
+		body, err := fetch(ctx, "http://"+w.ready+"/ready")
+		if err != nil {
+			return false
+		}
+		body.Close()
+		return f.servers == 0 || answers(w.addr, f.service(0))
 	})
+}
+
+// holds makes sure that the replica has read every server.
+func (w *watched) holds(ctx context.Context, f farm) error {
+	s, err := w.scrape(ctx)
+	if n := int(s["coredns_farm_servers"]); err == nil && n != f.servers {
+		err = fmt.Errorf("expected the replica to have %d servers, got %d", f.servers, n)
+	}
+	return err
 }
 
 // sums are metrics by name, those of all labels added up.
