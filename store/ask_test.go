@@ -60,3 +60,81 @@ func TestAsk(t *testing.T) {
 		}
 	}
 }
+
+// That there is no room is known at once, and wakes who waits.
+func TestAskForTooMuch(t *testing.T) {
+	d := newDesk(t)
+	s := open(t, store.Config{URLs: []string{d.redis.URL}})
+	v := s.View(store.Base{})
+	d.ask(request(bob, "a", qos.Offer{Level: "all", Unit: qos.Million, NeedsServer: true, Duration: 300}))
+	ready, done, _ := v.Await(www, alice)
+	defer done()
+	s.Ask(request(alice, "a", gold))
+	select {
+	case <-ready:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody woke who waited")
+	}
+	if g := awaitGrant(t, v, alice, qos.Refused); g.Reason != qos.Full {
+		t.Errorf("got %+v", g)
+	}
+	bad := request(alice, "a", gold)
+	bad.Duration = 0
+	s.Ask(bad)
+	storetest.Eventually(t, "all is counted", func() bool {
+		return s.Status().Asks == store.AskCounts{Asked: 1, Refused: 1, Failed: 1}
+	})
+	s.Ask(store.Request{Release: true, Grant: qos.Grant{Service: www, Client: bob}})
+	awaitGrant(t, v, bob, qos.Ended)
+}
+
+// Requests that pile up while the database is away are dropped, and nobody waits.
+func TestAskWithoutRedis(t *testing.T) {
+	s := open(t, store.Config{URLs: []string{"redis://127.0.0.1:1"}})
+	for range 5000 {
+		s.Ask(request(alice, "a", gold))
+	}
+	storetest.Eventually(t, "all are dropped", func() bool { return s.Status().Asks.Dropped == 5000 })
+}
+
+func TestAwaitIsBounded(t *testing.T) {
+	s := open(t, store.Config{URLs: []string{"redis://127.0.0.1:1"}})
+	v := s.View(store.Base{})
+	var last func()
+	for range 1024 {
+		_, done, ok := v.Await(www, alice)
+		if !ok {
+			t.Fatal("there is no room")
+		}
+		last = done
+	}
+	if _, _, ok := v.Await(www, bob); ok {
+		t.Error("one more than 1024 may wait")
+	}
+	last()
+	last() // does no harm
+	if _, _, ok := v.Await(www, bob); !ok {
+		t.Error("a place that was given back is not given out")
+	}
+}
+
+func TestLookingUpAllocatesNothing(t *testing.T) {
+	d := newDesk(t)
+	s := open(t, store.Config{URLs: []string{d.redis.URL}})
+	v := s.View(store.Base{})
+	d.ask(request(alice, "a", gold))
+	id, rec := handle("one")
+	must(t, d.c.PutHandle(t.Context(), id, rec))
+	awaitGrant(t, v, alice, qos.Granted)
+	storetest.Eventually(t, "the handle is known", func() bool { n, _ := rank(s, id); return n > 0 })
+	e := s.Entitlements()
+	n := testing.AllocsPerRun(1000, func() {
+		v.Grant(www, alice)
+		v.Grant(www, bob)
+		e.Handle(id)
+		e.Keyring()
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
