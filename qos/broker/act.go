@@ -13,6 +13,9 @@ import (
 // errChanged means that a grant has changed while an element was asked: it is read anew.
 var errChanged = errors.New("the grant has changed meanwhile")
 
+// maxChanges is how often in a row a grant may change while it is worked on, before that is a cause to pause.
+const maxChanges = 4
+
 // patience is for how long something is tried: no request lives longer. What an element still holds then, is found when
 // it is reconciled.
 const patience = time.Minute
@@ -51,18 +54,17 @@ func (b *broker) persist(id element.GrantOf, more <-chan struct{}, try func(cont
 	end := time.Now().Add(patience)
 	for failures := 0; ; {
 		err := try(b.life)
-		switch {
+		switch failures++; {
 		case err == nil:
 			return true
-		case errors.Is(err, errChanged):
 		case b.ended():
 			return false
 		case time.Now().After(end):
 			b.metrics.givenUp.Inc()
 			b.log.Warn("given up on a grant", "service", id.Service, "grant", id.ID, "error", err)
 			return true
+		case errors.Is(err, errChanged) && failures < maxChanges:
 		default:
-			failures++
 			pause(b.quit, more, backoff(failures, rand.Float64()))
 		}
 	}

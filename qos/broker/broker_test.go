@@ -289,6 +289,23 @@ func (s *stage) idle() bool {
 	return true
 }
 
+// A grant that its client renews goes on at the element.
+func TestRenewal(t *testing.T) {
+	s := newStage(t)
+	s.start("one", nil)
+	r := request("a.example.org.")
+	r.Duration = 8 // s; it is renewed once half of it is over
+	g := s.becomes(s.ask(r), qos.Granted)
+	storetest.Eventually(t, "the grant is renewed", func() bool { return s.ask(r).Version > g.Version })
+	storetest.Eventually(t, "the element hears of it", func() (heard bool) {
+		s.fake.set(func(f *fakeElement) { heard = f.extends > 0 })
+		return heard
+	})
+	if now := s.read(g); now.End <= g.End || now.State != qos.Granted {
+		t.Errorf("got %+v, want it to end later than %d", now, g.End)
+	}
+}
+
 // Two brokers share the work, and no grant is worked on by both.
 func TestTwoBrokers(t *testing.T) {
 	s := newStage(t)

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/coredns-farm/farm/qos"
@@ -28,51 +29,49 @@ func newFakeElement() *fakeElement {
 		answers: make(map[string]element.Outcome), calling: make(map[qos.GrantID]bool)}
 }
 
-func (f *fakeElement) enter(id qos.GrantID) (leave func(), err error) {
-	f.mu.Lock()
-	f.twice = f.twice || f.calling[id]
-	f.calling[id] = true
-	if f.broken > 0 {
-		f.broken--
-		err = errors.New("the fake element is broken")
-	}
-	return func() { delete(f.calling, id); f.mu.Unlock() }, err
+// call does what a call does, and notes whether there is another one for the same grant at the time.
+func (f *fakeElement) call(id qos.GrantID, do func()) (err error) {
+	f.set(func(*fakeElement) {
+		f.twice = f.twice || f.calling[id]
+		f.calling[id] = true
+	})
+	runtime.Gosched() // gives another call the chance to be there at the same time
+	f.set(func(*fakeElement) {
+		delete(f.calling, id)
+		if f.broken > 0 {
+			f.broken--
+			err = errors.New("the fake element is broken")
+			return
+		}
+		do()
+	})
+	return err
 }
 
-func (f *fakeElement) Grant(_ context.Context, g *qos.Grant) (element.Outcome, error) {
-	leave, err := f.enter(g.ID)
-	defer leave()
-	if err != nil {
-		return element.Outcome{}, err
-	}
-	out, told := f.answers[g.Level]
-	if !told {
-		out = element.Outcome{State: qos.Granted, Session: "fake"}
-	}
-	if out.State != qos.Refused {
+func (f *fakeElement) Grant(_ context.Context, g *qos.Grant) (out element.Outcome, err error) {
+	err = f.call(g.ID, func() {
+		var told bool
+		if out, told = f.answers[g.Level]; !told {
+			out = element.Outcome{State: qos.Granted, Session: "fake"}
+		}
+		if out.State != qos.Refused {
+			f.held[element.GrantOf{Service: g.Service, ID: g.ID}] = *g
+		}
+	})
+	return out, err
+}
+
+func (f *fakeElement) Extend(_ context.Context, g *qos.Grant) (out element.Outcome, err error) {
+	err = f.call(g.ID, func() {
+		f.extends++
 		f.held[element.GrantOf{Service: g.Service, ID: g.ID}] = *g
-	}
-	return out, nil
-}
-
-func (f *fakeElement) Extend(_ context.Context, g *qos.Grant) (element.Outcome, error) {
-	leave, err := f.enter(g.ID)
-	defer leave()
-	f.extends++
-	if err != nil {
-		return element.Outcome{}, err
-	}
-	f.held[element.GrantOf{Service: g.Service, ID: g.ID}] = *g
-	return element.Outcome{State: qos.Granted, Session: "fake", End: g.End}, nil
+		out = element.Outcome{State: qos.Granted, Session: "fake", End: g.End}
+	})
+	return out, err
 }
 
 func (f *fakeElement) Release(_ context.Context, g *qos.Grant) error {
-	leave, err := f.enter(g.ID)
-	defer leave()
-	if err == nil {
-		delete(f.held, element.GrantOf{Service: g.Service, ID: g.ID})
-	}
-	return err
+	return f.call(g.ID, func() { delete(f.held, element.GrantOf{Service: g.Service, ID: g.ID}) })
 }
 
 func (f *fakeElement) Reconcile(_ context.Context, live []*qos.Grant) error {

@@ -136,6 +136,29 @@ func TestGrantOnKernel(t *testing.T) {
 	}
 }
 
+// A renewal changes the time that the kernel leaves it, and nothing else.
+func TestExtendOnKernel(t *testing.T) {
+	e := open(t, twoLinks(t))
+	g := grantOf(1, "192.0.2.1", "198.51.100.1", 1000, 4000)
+	mustGrant(t, e, g)
+	classes := tell(t, "tc class show dev down")
+	g = given(g)
+	g.End += 3_600_000
+	if out, err := e.Extend(t.Context(), g); err != nil || out.State != qos.Granted {
+		t.Fatalf("Extend: got %+v, %v, want granted", out, err)
+	}
+	expectIn(t, "the table", tell(t, "nft list table inet farm"), "198.51.100.1 . 192.0.2.1 timeout 1h5m")
+	if now := tell(t, "tc class show dev down"); now != classes {
+		t.Errorf("got classes\n%swant them as they were\n%s", now, classes)
+	}
+	// What the element has lost, and has no room for any more, has ended.
+	mustGrant(t, e, grantOf(2, "192.0.2.2", "198.51.100.1", 0, 12_000))
+	lost := given(grantOf(3, "192.0.2.3", "198.51.100.1", 0, 1000))
+	if out, err := e.Extend(t.Context(), lost); err != nil || out.State != qos.Ended || out.Reason != qos.ByElement {
+		t.Errorf("Extend of what there is no room for: got %+v, %v, want that it has ended", out, err)
+	}
+}
+
 // A grant is refused when it is more than what is left, and the refusal says how much is.
 func TestAdmissionOnKernel(t *testing.T) {
 	e := open(t, twoLinks(t))
