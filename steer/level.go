@@ -181,6 +181,16 @@ func (f *Farm) seenBy(q *Query) *Farm {
 	return f
 }
 
+// At returns the farm as the clients of its level of that name see it, whether they are given servers of it or of a lower
+// level; nil if it has no such level. It is for whoever explains.
+func (f *Farm) At(level string) *Farm {
+	i := slices.IndexFunc(f.levels, func(g *Farm) bool { return g.level.Name == level })
+	if i < 0 {
+		return nil
+	}
+	return f.levels[i]
+}
+
 // honours reports whether a client that was granted a server is to be kept there: until the server is taken out, drained or
 // dead. One that is full has reserved what was granted.
 func (f *Farm) honours(q *Query) bool {

@@ -52,6 +52,19 @@ func TestLevelGate(t *testing.T) {
 	}
 }
 
+// Whoever explains sees the gates of a level also where its clients are given a lower one.
+func TestAt(t *testing.T) {
+	f := buildWith(RoundRobin, []Level{silver, gold}, quiet(server(1)), withUse(quiet(server(2, fast)), Use{"gold", 0.3}))
+	for level, want := range map[string][2]Gate{"gold": {Unfit, Taken}, "silver": {Open, Open}} {
+		if g := f.At(level); g.State[0].Gate != want[0] || g.State[1].Gate != want[1] {
+			t.Errorf("at %s: Expected %v, got %v", level, want, g.State)
+		}
+	}
+	if f.At("bronze") != nil {
+		t.Error("Expected nothing of a level that there is not")
+	}
+}
+
 // A client is given the best level that it may have and that a server is open for.
 func TestLevels(t *testing.T) {
 	levels := []Level{silver, gold}
