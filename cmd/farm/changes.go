@@ -21,6 +21,8 @@ func (c change) String() string {
 type done struct {
 	Service string   `json:"service"`
 	Server  string   `json:"server,omitempty"`
+	Level   string   `json:"level,omitempty"`
+	Grant   string   `json:"grant,omitempty"`
 	Did     string   `json:"did"` // created, changed, unchanged, deleted, ...
 	Changes []change `json:"changes,omitempty"`
 	Note    string   `json:"note,omitempty"`
@@ -29,8 +31,10 @@ type done struct {
 // write shows it on a line.
 func (d *done) write(w io.Writer) error {
 	line := d.Service
-	if d.Server != "" {
-		line += " " + d.Server
+	for _, what := range []string{d.Server, d.Level, d.Grant} {
+		if what != "" {
+			line += " " + what
+		}
 	}
 	line += ": " + d.Did
 	var said []string

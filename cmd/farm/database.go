@@ -124,8 +124,11 @@ func (w *world) record(service, id string) *store.ServerRecord {
 	return &store.ServerRecord{ID: id, Admin: steer.Ready}
 }
 
-// byCorefile is where a server stands that Redis does not hold.
-const byCorefile = "corefile"
+// Where records stand. What Redis does not hold stands in a Corefile.
+const (
+	byCorefile = "corefile"
+	byDatabase = "database"
+)
 
 func registeredBy(r *store.ServerRecord) string {
 	if r.Server == nil {

@@ -23,7 +23,7 @@ const exitHelp = `Exit codes:
   1  failed
   2  wrong usage: unknown command, flag or argument
   3  the services database is out of reach
-  4  no such service, server, key or handle
+  4  no such service, server, level, grant, key or handle
   5  refused: the value is invalid, or somebody else holds the server`
 
 // codedError is an error that knows its exit code.

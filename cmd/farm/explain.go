@@ -23,10 +23,15 @@ the same database, gives the same servers. Without --chance each run draws anew.
 
 Capacities, and under predict the loads behind resolvers, are what the replicas have
 told each other in the last seconds. What stands in the memory of one replica alone
-is not seen here: answers that it has just given, and servers that it saw join.`
+is not seen here: answers that it has just given, and servers that it saw join.
+
+With --level the lookup is that of a client who may have the level: who may, is not
+looked into. With --client-id or --grant it is that of the client, whose grant keeps
+it at its server; the level is then by default the one that it has asked for.`
 
 const explainExample = `  farm explain www.example.org
   farm explain www.example.org --client 192.0.2.0/24 --region eu --type AAAA
+  farm explain www.example.org --level gold --client-id alice
   farm explain www.example.org --chance 17 -o json`
 
 // lookup is what is explained, as the flags say it.
@@ -36,6 +41,7 @@ type lookup struct {
 	region string
 	qtype  string
 	chance uint64
+	asking
 }
 
 // families are what the question types can use, the same as the plugin's.
@@ -59,6 +65,9 @@ func (a *app) explainCommand() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeService,
 		RunE: func(c *cobra.Command, args []string) error {
+			if l.clientID != "" && l.grant != "" {
+				return usagef("flags --client-id and --grant: want one of them")
+			}
 			l.name = fqdn(args[0])
 			if !c.Flags().Changed("chance") {
 				l.chance = rand.Uint64N(10_000) // short, for people to repeat
@@ -72,6 +81,7 @@ func (a *app) explainCommand() *cobra.Command {
 	f.StringVar(&l.region, "region", "", "the `REGION` that the client is in (default none)")
 	f.Var(lookupType(&l.qtype), "type", "what is asked for: A, AAAA, SRV, HTTPS or SVCB (default A)")
 	f.Uint64Var(&l.chance, "chance", 0, "the chance to replay (default a new one)")
+	l.flags(f)
 	must(c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(lookupTypes, cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }
@@ -87,7 +97,7 @@ func lookupType(p *string) *value {
 }
 
 func (a *app) explain(l *lookup) error {
-	return a.visit(func(_ context.Context, _ *store.Client, w *world) error {
+	return a.visit(func(ctx context.Context, db *store.Client, w *world) error {
 		regions, err := steer.NewRegions([]steer.Region{{Name: l.region}})
 		if err != nil {
 			return err
@@ -97,7 +107,11 @@ func (a *app) explain(l *lookup) error {
 		match, f, server := w.snap.Find(l.name)
 		switch match {
 		case steer.ServiceMatch:
-			x := w.explain(f, regions, l)
+			r, err := w.right(ctx, db, f, &l.asking)
+			if err != nil {
+				return err
+			}
+			x := w.explain(f, regions, l, r)
 			return a.print(x, x.write)
 		case steer.ServerMatch:
 			x := serverName(f, server, l)
@@ -139,7 +153,11 @@ type explanation struct {
 	Personal   bool         `json:"personal"` // whether it depends on the client
 	Why        string       `json:"why"`
 	Note       string       `json:"note,omitempty"`
-	Resolver   *resolver    `json:"resolver,omitempty"` // where the pick was made by prediction
+	Resolver   *resolver    `json:"resolver,omitempty"`     // where the pick was made by prediction
+	Level      string       `json:"level,omitempty"`        // that the client may have
+	ChosenFor  string       `json:"level_chosen,omitempty"` // that the servers were chosen for; absent is best effort
+	WhyLower   string       `json:"why_lower,omitempty"`    // where that is a lower one
+	Grant      *grantOf     `json:"grant,omitempty"`
 	Candidates []candidate  `json:"candidates"`
 }
 
@@ -160,10 +178,13 @@ type candidate struct {
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Target    string       `json:"target,omitempty"`
 	Note      string       `json:"note,omitempty"`
+	Kept      float64      `json:"kept,omitempty"`     // part that is kept free for higher levels
+	Reserved  float64      `json:"reserved,omitempty"` // part that grants have reserved
 }
 
-func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup) *explanation {
+func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *right) *explanation {
 	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now}
+	r.ask(&q, f)
 	if l.region != "" {
 		q.Region = regions.Number(l.region)
 	}
@@ -178,8 +199,10 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup) *expla
 	if e.Pick.N > 0 {
 		x.Tier = e.Pick.Tier + 1
 	}
+	w.explainLevel(x, f, &e, r)
 	for i := range e.Candidates {
-		c := w.candidate(f, &e.Candidates[i])
+		c := w.candidate(f, &e.Candidates[i], f.Service.Level(e.Level))
+		c.Reserved = r.reserved[c.ID]
 		if x.Resolver != nil {
 			c.Predicted, c.Score = &e.Candidates[i].Predicted, &e.Candidates[i].Score
 		}
@@ -188,12 +211,13 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup) *expla
 	return x
 }
 
-func (w *world) candidate(f *steer.Farm, c *steer.Candidate) candidate {
+func (w *world) candidate(f *steer.Farm, c *steer.Candidate, level *steer.Level) candidate {
 	s := &c.State
 	return candidate{
 		Rank: c.Rank, ID: c.Server.ID, Gate: s.Gate.String(), Util: s.Util, Known: s.Known, Capacity: s.Capacity,
 		Ramp: s.Ramp, Admit: s.Admit, Weight: s.Weight, Tier: c.Tier + 1, Share: c.Share,
-		Addresses: c.Server.Addresses, Target: c.Server.Target, Note: w.note(f, c, w.record(f.Service.Name, c.Server.ID)),
+		Addresses: c.Server.Addresses, Target: c.Server.Target, Kept: s.Kept,
+		Note: w.note(f, c, w.record(f.Service.Name, c.Server.ID), level),
 	}
 }
 
@@ -210,12 +234,16 @@ func (x *explanation) write(w io.Writer) error {
 	if x.Region != "" {
 		region = "in region " + x.Region
 	}
+	if x.Level != "" {
+		region += " at level " + x.Level
+	}
 	fmt.Fprintf(w, "%s %s for %s %s: %s\n", x.Name, x.Type, clientText(x.Client), region, answer)
 	if x.Service != x.Name {
 		fmt.Fprintf(w, "service: %s\n", x.Service)
 	}
 	fmt.Fprintf(w, "rung %s, ttl %s, chance %d\n", x.Rung, ttlOf(x.TTL), x.Chance)
 	fmt.Fprintf(w, "why: %s\n", x.Why)
+	x.writeLevel(w)
 	if x.Note != "" {
 		fmt.Fprintf(w, "but: %s\n", x.Note)
 	}
@@ -242,13 +270,15 @@ func (x *explanation) table() *table {
 	if x.Resolver != nil {
 		decides = []string{"PENDING", "PREDICTED", "SCORE"}
 	}
-	t := newTable(slices.Concat([]string{"RANK", "SERVER", "GATE", "UTIL", "CAPACITY", "RAMP", "ADMIT", "TIER"}, decides,
+	levels := x.levelColumns()
+	t := newTable(slices.Concat([]string{"RANK", "SERVER", "GATE", "UTIL", "CAPACITY", "RAMP", "ADMIT"}, levels, []string{"TIER"}, decides,
 		[]string{"ADDRESSES", "NOTE"})...)
 	for i := range x.Candidates {
 		c := &x.Candidates[i]
+		held := []string{said(c.Kept, exactPercent), said(c.Reserved, exactPercent)}[:len(levels)]
 		t.add(slices.Concat(
-			[]string{numberOr(c.Rank), c.ID, c.Gate, c.utilText(), quantity(c.Capacity), percent(c.Ramp), percent(c.Admit), numberOr(c.Tier)},
-			c.decides(), []string{where(c.Addresses, c.Target), c.Note})...)
+			[]string{numberOr(c.Rank), c.ID, c.Gate, c.utilText(), quantity(c.Capacity), percent(c.Ramp), percent(c.Admit)}, held,
+			[]string{numberOr(c.Tier)}, c.decides(), []string{where(c.Addresses, c.Target), c.Note})...)
 	}
 	return t
 }

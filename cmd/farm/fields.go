@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	"github.com/coredns-farm/farm/steer"
 
 	"github.com/spf13/pflag"
@@ -54,18 +56,65 @@ var serverFields = []field[steer.Server]{
 		func(s *steer.Server) *value { return word(&s.Region) }},
 	{"priority", "servers of a lower priority are used first (default 0)",
 		func(s *steer.Server) *value { return whole(&s.Priority, 65535) }},
+	{"class", "a class that it is of, which levels of service may ask for; may be repeated",
+		func(s *steer.Server) *value { return list(&s.Classes, "name", parseWord) }},
 	{"soft", "utilisation above which it is given to fewer clients (by default the service's)",
 		func(s *steer.Server) *value { return part(&s.Soft, maxUtilisation) }},
 	{"hard", "utilisation from which it is given to nobody (by default the service's)",
 		func(s *steer.Server) *value { return part(&s.Hard, maxUtilisation) }},
 }
 
+var levelFields = []field[steer.Level]{
+	{"rank", "1 to 255, another one for each level of the service; higher is better",
+		func(l *steer.Level) *value { return whole(&l.Rank, math.MaxUint8) }},
+	{"ceiling", "utilisation from which a server takes none of its clients (by default the hard limit)",
+		func(l *steer.Level) *value { return part(&l.Ceiling, maxUtilisation) }},
+	{"unit", "part of a server that one grant reserves",
+		func(l *steer.Level) *value { return part(&l.Unit, 1) }},
+	{"share", "part of a server that its grants may take together (default all of it)",
+		func(l *steer.Level) *value { return part(&l.Share, 1) }},
+	{"keep", "part of a server that is kept free of lower levels and of best effort",
+		func(l *steer.Level) *value { return part(&l.Keep, 1) }},
+	{"class", "a class of servers that may serve it; may be repeated (default every server)",
+		func(l *steer.Level) *value { return list(&l.Classes, "name", parseWord) }},
+	{"up", "rate guaranteed from the client, in bit/s: 500k, 8M or 1.5G",
+		func(l *steer.Level) *value { return rate(&l.Up) }},
+	{"down", "rate guaranteed to the client, in bit/s",
+		func(l *steer.Level) *value { return rate(&l.Down) }},
+	{"delay", "delay that is promised at most, such as 20ms",
+		func(l *steer.Level) *value { return milliseconds(&l.Delay) }},
+	{"jitter", "jitter that is promised at most",
+		func(l *steer.Level) *value { return milliseconds(&l.Jitter) }},
+	{"loss", "loss that is promised at most, as the n of 10^-n",
+		func(l *steer.Level) *value { return whole(&l.Loss, 10) }},
+	{"dscp", "code point that the element marks with: 0 to 63, or a name such as EF, AF41 or CS5",
+		func(l *steer.Level) *value { return codePoint(&l.DSCP) }},
+	{"profile", "the operator's QoS profile, where the element is one of CAMARA",
+		func(l *steer.Level) *value { return word(&l.Profile) }},
+	{"element", "element that grants it, by its name at the broker (default the broker's only one)",
+		func(l *steer.Level) *value { return word(&l.Element) }},
+	{"requires", "what a grant stands with alone: none, server, network or both (default none)",
+		func(l *steer.Level) *value { return oneOf(&l.Requires, "part", requirements) }},
+	{"duration", "how long a grant stands (default " + spanOf(steer.DefaultDuration) + ")",
+		func(l *steer.Level) *value { return ttl(&l.Duration, 86_400) }},
+	{"handle", "a subnet alone entitles nobody to it",
+		func(l *steer.Level) *value { return yes(&l.Handle) }},
+	{"refuse", "who asks for it without being entitled is refused; else given the best that it may have",
+		func(l *steer.Level) *value { return yes(&l.Refuse) }},
+}
+
+var requirements = []steer.Requires{steer.RequiresNone, steer.RequiresServer, steer.RequiresNetwork, steer.RequiresBoth}
+
 // bind makes the flags of a record. What they are given is checked, and kept for merge.
 func bind[R any](flags *pflag.FlagSet, fields []field[R]) {
 	flags.SortFlags = false
 	scratch := new(R)
 	for _, f := range fields {
-		flags.Var(f.value(scratch), f.flag, f.usage)
+		v := f.value(scratch)
+		made := flags.VarPF(v, f.flag, "", f.usage)
+		if v.kind == "bool" {
+			made.NoOptDefVal = "true"
+		}
 	}
 }
 

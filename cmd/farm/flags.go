@@ -40,7 +40,7 @@ func number(p *float64, most float64) *value {
 
 // part is a flag of a part of one, or a percentage. 0 or nothing is not said.
 func part(p *float64, most float64) *value {
-	return &value{kind: "part", show: func() string { return said(*p, percent) }, set: func(s string) error {
+	return &value{kind: "part", show: func() string { return said(*p, exactPercent) }, set: func(s string) error {
 		digits, isPercent := strings.CutSuffix(s, "%")
 		x, err := parseNumber(digits)
 		if isPercent {
@@ -71,8 +71,11 @@ func said(x float64, show func(float64) string) string {
 
 func exact(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 
+// exactPercent shows a part of one to a millionth, which is what grants are reckoned in.
+func exactPercent(x float64) string { return exact(math.Round(x*1e6)/1e4) + "%" }
+
 // whole is a flag of an integer from 0 to most. 0 or nothing is not said.
-func whole[T int | uint16](p *T, most int) *value {
+func whole[T int | uint8 | uint16](p *T, most int) *value {
 	return &value{kind: "n", show: func() string { return said(float64(*p), exact) }, set: func(s string) error {
 		x, err := parseNumber(s)
 		if err != nil || x != math.Trunc(x) || !(x >= 0 && x <= float64(most)) {

@@ -8,7 +8,9 @@ import (
 func TestHelp(t *testing.T) {
 	f := &farm{T: t}
 	for _, command := range []string{
-		"", "agent", "broker", "drain", "explain", "handle", "handle issue", "handle show", "key", "key rotate", "report", "script", "server", "server delete", "server set", "service", "status",
+		"", "agent", "broker", "drain", "explain",
+		"grant", "grant list", "grant revoke", "handle", "handle issue", "handle show", "key", "key rotate", "level", "level set",
+		"report", "script", "server", "server delete", "server set", "service", "status",
 	} {
 		f.golden("help-"+strings.ReplaceAll("farm "+command, " ", "-"), f.ok(append(strings.Fields(command), "--help")...))
 	}
@@ -16,7 +18,7 @@ func TestHelp(t *testing.T) {
 
 func TestHelpOfGroups(t *testing.T) {
 	f := &farm{T: t}
-	for _, group := range []string{"", "service", "server", "key", "handle"} {
+	for _, group := range []string{"", "service", "server", "level", "grant", "key", "handle"} {
 		with := f.ok(append(strings.Fields(group), "--help")...)
 		if without := f.ok(strings.Fields(group)...); without != with {
 			t.Errorf("farm %s: want the help, got %q", group, without)

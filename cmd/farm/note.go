@@ -9,8 +9,9 @@ import (
 	"github.com/coredns-farm/farm/store"
 )
 
-// note says why a server takes no part in normal answers, or only a smaller one; empty if it takes its full part.
-func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord) string {
+// note says why a server takes no part in normal answers to clients of a level, nil for best effort, or only a smaller one;
+// empty if it takes its full part.
+func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord, level *steer.Level) string {
 	switch c.State.Gate {
 	case steer.InMaint:
 		return "taken out by " + w.adminSince(r)
@@ -21,7 +22,7 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord) s
 	case steer.Silent:
 		return w.whySilent(r)
 	case steer.Full:
-		return "at or above its hard limit of " + percent(cmp.Or(c.Server.Hard, f.Service.Hard))
+		return whyFull(f, c, level)
 	case steer.Unfit:
 		return "of no class that the level asks for"
 	case steer.Taken:
@@ -36,6 +37,18 @@ func (w *world) unanswered(service string) string {
 		return ""
 	}
 	return "no replica answers for it: it is in none of their zones"
+}
+
+// whyFull names the limit that the server has reached.
+func whyFull(f *steer.Farm, c *steer.Candidate, level *steer.Level) string {
+	said := "at or above its hard limit of " + percent(cmp.Or(c.Server.Hard, f.Service.Hard))
+	if level != nil && level.Ceiling > 0 {
+		said = "at or above the level's ceiling of " + percent(level.Ceiling)
+	}
+	if c.State.Kept > 0 {
+		said += ", less the " + percent(c.State.Kept) + " that is kept for higher levels"
+	}
+	return said
 }
 
 func noteOpen(c *steer.Candidate, r *store.ServerRecord) string {

@@ -97,7 +97,7 @@ func (a *app) rootCommand() *cobra.Command {
 	add("see", a.statusCommand(), a.explainCommand())
 	add("act", a.adminCommands()...)
 	add("act", a.serviceCommand(), a.serverCommand(), a.reportCommand())
-	add("act", a.keyCommand(), a.handleCommand())
+	add("act", a.levelCommand(), a.grantCommand(), a.keyCommand(), a.handleCommand())
 	add("run", a.agentCommand(), a.brokerCommand(), a.camaraSimCommand(), a.scriptCommand())
 	root.AddCommand(a.versionCommand())
 	a.globalFlags(root)

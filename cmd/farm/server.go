@@ -60,12 +60,12 @@ func (a *app) serverList() *cobra.Command {
 }
 
 func serverTable(list []serverOf) *table {
-	t := newTable("SERVICE", "SERVER", "ADDRESSES", "PORT", "WEIGHT", "CAPACITY", "REGION", "PRIO", "SOFT", "HARD", "ADMIN", "REGISTERED BY")
+	t := newTable("SERVICE", "SERVER", "ADDRESSES", "PORT", "WEIGHT", "CAPACITY", "REGION", "PRIO", "SOFT", "HARD", "CLASSES", "ADMIN", "REGISTERED BY")
 	for i := range list {
 		s := &list[i]
 		t.add(s.Service, s.ID, where(s.Addresses, s.Target), numberOr(int(s.Port)), said(s.Weight, quantity),
 			said(s.Capacity, quantity), s.Region, strconv.Itoa(int(s.Priority)), said(s.Soft, percent),
-			said(s.Hard, percent), s.Admin, s.By)
+			said(s.Hard, percent), listText(s.Classes), s.Admin, s.By)
 	}
 	return t
 }

@@ -36,7 +36,7 @@ type serviceOf struct {
 func (w *world) serviceOf(f *steer.Farm) serviceOf {
 	s := serviceOf{Name: f.Service.Name, Service: f.Service, Servers: len(f.Servers), In: []string{}}
 	if r := w.service(s.Name); r != nil {
-		s.In = append(s.In, "database")
+		s.In = append(s.In, byDatabase)
 	}
 	if w.inCorefile(s.Name) {
 		s.In = append(s.In, byCorefile)
@@ -109,6 +109,7 @@ func (s *serviceOf) write(w io.Writer) error {
 	t.add("stands in", strings.Join(s.In, ","))
 	t.add("servers", strconv.Itoa(s.Servers))
 	settings(t, serviceFields, &s.Service)
+	t.add("levels", listText(levelNames(s.Levels)))
 	return t.write(w)
 }
 

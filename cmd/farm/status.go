@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 
@@ -23,7 +24,11 @@ one is taken to live. REPORTED BY names the server's own agent, and probers.
 CAPACITY and SHARE are those of a replica that has just started: what a replica
 measures over time stands in its memory alone. SERVICES and SERVERS of a replica are
 those of the database; its Corefile's come on top. LAG counts changes that it has
-not yet taken.`
+not yet taken.
+
+Services with levels of service, or with grants, come in a table of their own: how
+many grants there are of each level, and what part of which servers they have
+reserved (-o wide shows all of the servers, the others the fullest).`
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
@@ -33,8 +38,12 @@ func (a *app) statusCommand() *cobra.Command {
 		Example:           "  farm status\n  farm status www.example.org -o wide\n  farm status -o json | jq '.services[].servers[] | select(.gate != \"open\")'",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.visit(func(_ context.Context, db *store.Client, w *world) error {
-				s, err := w.status(args)
+			return a.visit(func(ctx context.Context, db *store.Client, w *world) error {
+				grants, err := w.grantsOf(ctx, db, args...)
+				if err != nil {
+					return err
+				}
+				s, err := w.status(args, grants)
 				if err != nil {
 					return err
 				}
@@ -45,15 +54,17 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 }
 
-// status gathers what is known of the services named; of all if none is.
-func (w *world) status(names []string) (*statusOf, error) {
+// status gathers what is known of the services named; of all if none is. The grants are theirs.
+func (w *world) status(names []string, grants []qos.Grant) (*statusOf, error) {
 	s := &statusOf{Services: []serviceStatus{}, Replicas: []replicaStatus{}, Bad: []badStatus{}}
 	farms, err := w.farms(names)
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range farms {
-		s.Services = append(s.Services, w.serviceStatus(f))
+		sv := w.serviceStatus(f)
+		sv.addGrants(f, grants)
+		s.Services = append(s.Services, sv)
 	}
 	for i := range w.Nodes {
 		s.Replicas = append(s.Replicas, w.replicaStatus(&w.Nodes[i]))
@@ -89,7 +100,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		ID: c.Server.ID, Gate: c.State.Gate.String(), Admin: string(r.Admin), Share: c.Share,
 		Region: c.Server.Region, Priority: c.Server.Priority, Weight: c.Server.Weight,
 		Addresses: c.Server.Addresses, Target: c.Server.Target, Port: c.Server.Port, By: registeredBy(r),
-		Note: w.note(f, c, r),
+		Note: w.note(f, c, r, nil),
 	}
 	if declared(f) {
 		s.Capacity = &c.State.Capacity

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -80,24 +81,31 @@ func TestTables(t *testing.T) {
 // The JSON forms are an interface: what a script reads must stay where it is.
 func TestJSONForms(t *testing.T) {
 	f, _ := lived(t)
-	var forms strings.Builder
-	for _, command := range []string{
+	f.golden("json-forms", f.forms(
 		"status", "service list", "service show www.example.org", "server list", "server show www.example.org web2",
 		"explain www.example.org", "explain web2.www.example.org", "report www.example.org web9 --lease 24h",
 		"drain www.example.org web1", "service set www.example.org --ttl 30s", "server delete www.example.org web9",
-	} {
+	))
+}
+
+// forms runs commands, and returns the paths of what they print as JSON.
+func (f *farm) forms(commands ...string) string {
+	f.Helper()
+	var forms strings.Builder
+	for _, command := range commands {
 		var got any
 		if err := json.Unmarshal([]byte(f.ok(append(strings.Fields(command), "-o", "json")...)), &got); err != nil {
-			t.Fatalf("%s: %s", command, err)
+			f.Fatalf("%s: %s", command, err)
 		}
 		paths := map[string]bool{}
 		walk("", got, paths)
-		fmt.Fprintf(&forms, "%s\n", command)
+		id := regexp.MustCompile("[0-9a-f]{32}").ReplaceAllString(command, "ID")
+		fmt.Fprintf(&forms, "%s\n", id)
 		for _, p := range sorted(paths) {
 			fmt.Fprintf(&forms, "    %s\n", p)
 		}
 	}
-	f.golden("json-forms", forms.String())
+	return forms.String()
 }
 
 // walk collects the paths of a JSON value and their types.

@@ -32,6 +32,7 @@ type serviceStatus struct {
 	TTL      uint32         `json:"ttl"`
 	Note     string         `json:"note,omitempty"`
 	Servers  []serverStatus `json:"servers"`
+	Levels   []levelStatus  `json:"levels,omitempty"` // the highest first
 }
 
 type serverStatus struct {
@@ -56,6 +57,7 @@ type serverStatus struct {
 	By        string       `json:"by"`
 	Reporters []string     `json:"reporters,omitempty"`
 	Note      string       `json:"note,omitempty"`
+	Reserved  float64      `json:"reserved,omitempty"` // part that grants have reserved
 }
 
 type replicaStatus struct {
@@ -77,12 +79,18 @@ type badStatus struct {
 	SeenBy string `json:"seen_by,omitempty"`
 }
 
-// write shows the status as tables, one for servers, one for replicas, and what is wrong below them.
+// write shows the status as tables, one for servers, one for levels, one for replicas, and what is wrong below them.
 func (s *statusOf) write(w io.Writer, wide bool) error {
 	if len(s.Services) == 0 {
 		fmt.Fprintf(w, "no services in %s\n", s.Database)
 	} else if err := s.serverTable(wide).write(w); err != nil {
 		return err
+	}
+	if levels := s.levelTable(wide); len(levels.rows) > 0 {
+		fmt.Fprintln(w)
+		if err := levels.write(w); err != nil {
+			return err
+		}
 	}
 	if len(s.Replicas) > 0 {
 		fmt.Fprintln(w)

@@ -21,6 +21,7 @@ var policyWords = map[steer.Policy]string{
 var methodWords = map[steer.Method]string{
 	steer.ByHeadroom: ", and nothing is known of loads yet, so here by capacity times free utilisation",
 	steer.ByCapacity: ", and no server reports utilisation, so here by capacity",
+	steer.Again:      ", and here as it was for the other address family of the same lookup",
 }
 
 // rungWords says what each rung of the ladder means.
@@ -35,6 +36,9 @@ var rungWords = map[steer.Rung]string{
 // why says in a sentence or two how the pick came about.
 func why(e *steer.Explanation) string {
 	p := &e.Pick
+	if p.By == steer.ByGrant {
+		return whyKept(e)
+	}
 	var said []string
 	if words := rungWords[p.Rung]; words != "" {
 		said = append(said, words+countClosed(e.Candidates))
@@ -69,6 +73,14 @@ func whyDrawn(e *steer.Explanation) string {
 		return said + " drew nobody, for none of them has an address of the type asked for"
 	}
 	return said + " drew " + strings.Join(picked(e), ", then ")
+}
+
+// whyKept says that a grant decided. The pick is empty if its server has no address of the type asked for.
+func whyKept(e *steer.Explanation) string {
+	if e.Pick.N == 0 {
+		return "the client's grant keeps it at its server, which has no address of the type asked for"
+	}
+	return "the client's grant keeps it at " + picked(e)[0] + ", until the grant ends, or the server is taken out, drained or dead"
 }
 
 func takes(n int) string {
