@@ -95,8 +95,8 @@ type asking struct {
 	cmd  *redis.Cmd
 }
 
-// ask runs the script for each of some requests, in one pipeline.
-func (s *Store) ask(ctx context.Context, batch []*Request) error {
+// ask runs the script for each of some requests, in one pipeline, and returns what the last of those that failed met.
+func (s *Store) ask(ctx context.Context, batch []*Request) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	var all []*asking
@@ -108,15 +108,18 @@ func (s *Store) ask(ctx context.Context, batch []*Request) error {
 		}
 		all = append(all, &asking{Request: r, args: append([]any{r.Service}, args...)})
 	}
-	_, err := s.client.db.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, _ = s.client.db.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, a := range all {
 			a.cmd = scriptGrant.EvalSha(ctx, p, GrantKeys(s.cfg.Prefix, a.Service), a.args...)
 		}
 		return nil
-	})
+	}) // each command has its own error
 	for _, a := range all {
 		if redis.HasErrorPrefix(a.cmd.Err(), "NOSCRIPT") {
 			a.cmd = scriptGrant.Eval(ctx, s.client.db, GrantKeys(s.cfg.Prefix, a.Service), a.args...)
+		}
+		if e := a.cmd.Err(); e != nil {
+			err = e
 		}
 		s.asked(a)
 	}
