@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store/storetest"
+
+	"github.com/miekg/dns"
 )
 
 var soak = flag.Duration("soak", time.Minute, "how long TestSoak keeps a server under load and churn")
@@ -28,6 +31,16 @@ example.org:PORT {
         redis REDIS
         state STATE
         ttl TTL
+        level gold {
+            rank 20
+            unit 0.001
+            share 0.5
+            duration 10s
+            requires server
+        }
+        qos {
+            rate 100 100
+        }
         service static.example.org {
             server web1 192.0.2.1
             server web2 192.0.2.2
@@ -43,7 +56,7 @@ const (
 )
 
 // TestSoak keeps one CoreDNS, built with the race detector, under a fixed load while servers join, leave and slow down,
-// services are edited, deleted and put back, and its Corefile is edited and reloaded. No lookup fails, and in the end
+// services are edited, deleted and put back, handles are issued and revoked, and its Corefile is edited and reloaded. No lookup fails, and in the end
 // the server holds no more memory, goroutines and files than when it was warm.
 func TestSoak(t *testing.T) {
 	redis := storetest.Start(t)
@@ -58,7 +71,9 @@ func TestSoak(t *testing.T) {
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3")
 
 	asked := startSteady(t, of(c.addr), service, "static.example.org.")
-	churn := &churn{database: db, agents: a, chance: rand.New(rand.NewPCG(7, 7)), did: make(map[string]int)}
+	churn := &churn{
+		database: db, agents: a, issuer: newIssuer(t, db), dns: c.addr, chance: rand.New(rand.NewPCG(7, 7)), did: make(map[string]int),
+	}
 	var seen []footprint
 	for began := time.Now(); time.Since(began) < *soak; {
 		for range soakChanges {
@@ -106,9 +121,12 @@ func least(seen []footprint) footprint {
 type churn struct {
 	*database
 	agents *agents
+	issuer *issuer
+	dns    string // address of the name server, for those who have a handle
 	chance *rand.Rand
 	guests []string
 	dead   []string // whose records are still there
+	issued []handle // and not revoked
 	next   int
 	did    map[string]int
 }
@@ -121,7 +139,7 @@ func (c *churn) step() {
 	acts := []struct {
 		name string
 		do   func()
-	}{{"join", c.join}, {"join", c.join}, {"leave", c.leave}, {"die", c.die}, {"slow down", c.slow}, {"drain", c.drain}, {"edit", c.edit}, {"put back", c.replace}}
+	}{{"join", c.join}, {"join", c.join}, {"leave", c.leave}, {"die", c.die}, {"slow down", c.slow}, {"drain", c.drain}, {"edit", c.edit}, {"put back", c.replace}, {"issue", c.issue}, {"revoke", c.revoke}}
 	act := acts[c.chance.IntN(len(acts))]
 	act.do()
 	c.did[act.name]++
@@ -200,4 +218,42 @@ func (c *churn) replace() {
 	c.do("delete "+name, func(ctx context.Context) error { _, err := c.DeleteService(ctx, name); return err })
 	c.service(name)
 	c.server(name, "web1", "203.0.113.1")
+}
+
+// handle is one that a client has.
+type handle struct {
+	client string
+	token  []byte
+}
+
+// issue gives a new client a handle, with which it looks the service up.
+func (c *churn) issue() {
+	c.next++
+	client := fmt.Sprintf("client%d", c.next)
+	h := handle{client, c.issuer.token(client)}
+	c.issued = append(c.issued, h)
+	c.lookup(c.issuer.nameWith(h.token, client))
+}
+
+// revoke takes a handle back.
+func (c *churn) revoke() {
+	if len(c.issued) == 0 {
+		return
+	}
+	h := c.issued[0]
+	c.issued = c.issued[1:]
+	c.do("revoke a handle", func(ctx context.Context) error {
+		return c.PutHandle(ctx, qos.HandleOf(h.token), qos.HandleRecord{
+			Client: qos.Client(qos.KindID, h.client), Rank: 20, Service: service, Expires: time.Now().Add(time.Minute).UnixMilli(), Revoked: true,
+		})
+	})
+	c.lookup(c.issuer.nameWith(h.token, h.client))
+}
+
+// lookup is one that must be answered, whatever the handle is worth.
+func (c *churn) lookup(name string) {
+	c.t.Helper()
+	if err := failure(ask(c.t, c.dns, name, dns.TypeA), nil); err != nil {
+		c.t.Errorf("%s: expected an answer, got %v", name, err)
+	}
 }
