@@ -3,13 +3,17 @@
 # make fuzz     runs each fuzzer for FUZZTIME
 # make stock    builds farm into a stock CoreDNS and asks it a question
 # make bench    measures farm beside its peers and writes docs/performance.md and docs/scale.md: about twelve minutes
+# make soak     keeps a server under load, churn and reloads for SOAK
+# make sbom     builds both and writes what is in them: coredns.cdx.json, farm.cdx.json (CycloneDX)
 # make build    builds ./coredns and ./farm
 
 FUZZTIME ?= 10s
+SOAK ?= 1h
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+SYFT = github.com/anchore/syft/cmd/syft@v1.18.1
 
-.PHONY: test setup lint fuzz stock bench build
+.PHONY: test setup lint fuzz stock bench soak sbom build
 
 test: setup lint stock
 	go test -race -timeout 20m ./...
@@ -32,6 +36,16 @@ stock: setup
 bench:
 	@sh scripts/bench-setup.sh
 	go run ./bench -docs
+
+soak: setup
+	go test -race -count 1 -timeout 0 -v -run '^TestSoak$$' ./test -soak $(SOAK)
+
+# Licences are read from the module cache; nothing is asked for over the network.
+sbom: build
+	@for binary in coredns farm; do \
+		SYFT_CHECK_FOR_APP_UPDATE=false SYFT_GOLANG_SEARCH_LOCAL_MOD_CACHE_LICENSES=true \
+			go run $(SYFT) scan -q file:$$binary -o cyclonedx-json=$$binary.cdx.json || exit 1; \
+	done
 
 build:
 	go build -o coredns ./cmd/coredns
