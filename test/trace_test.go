@@ -437,7 +437,7 @@ elements:
       url: %s/quality-on-demand/v1
       poll: 100ms
       identifiers: [ipv4]
-      oauth: {token_url: %s/oauth2/token, client_id: farm, secret_file: %s}
+      oauth: {token_url: %s/oauth2/token, client_id: farm, secret_file: %q}
 `, redis, api.URL, api.URL, secret), 0o600)
 	if err != nil {
 		t.Fatal(err)

@@ -226,6 +226,9 @@ func (b *broker) happened(ctx context.Context, s *site, ev *element.Event) error
 		return b.answer(ctx, s, &g, answerOf(&g, g.Offer, ev.Outcome))
 	case a == ask:
 		return b.ask(ctx, &g, g.Lower, &ev.Outcome)
+	case ev.State == qos.Granted && ev.End < g.End-clockSlack:
+		// The element holds it for less long than it stands: an extension was lost on its way. What it then has, counts.
+		return b.extend(ctx, &g)
 	default:
 		answer, news := extended(&g, ev.Outcome)
 		if !news {
