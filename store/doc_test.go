@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 	"github.com/coredns-farm/farm/store/storetest"
@@ -59,15 +60,15 @@ func TestDocumentedShellAgent(t *testing.T) {
 func users(t testing.TB) []string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(fence(t, "acl")), "\n")
-	if len(lines) != 3 {
-		t.Fatalf("%d users, want 3", len(lines))
+	if len(lines) != 5 {
+		t.Fatalf("%d users, want 5", len(lines))
 	}
 	return lines
 }
 
 func TestDocumentedUsers(t *testing.T) {
 	r := storetest.StartWithUsers(t, users(t)...)
-	checkUsers(t, []string{r.As("reader", "secret")}, []string{r.As("agent", "secret")}, []string{r.As("operator", "secret")})
+	checkUsers(t, func(user string) []string { return []string{r.As(user, "secret")} })
 	if log := r.Do("ACL", "LOG"); log != "" {
 		t.Errorf("Redis has refused:\n%s", log)
 	}
@@ -84,6 +85,17 @@ func TestDocumentedUsers(t *testing.T) {
 		{"reader", []string{"HDEL", tag("srvs:" + www), "a"}},
 		{"reader", []string{"EVAL", "return 1", "0"}},
 		{"reader", []string{"FLUSHALL"}},
+		{"reader", []string{"EVAL", "return 1", "1", tag("grts:" + www)}},
+		{"granter", []string{"HSET", "farm:{qos}:hdls", "x", "y"}},
+		{"granter", []string{"SET", tag("chg"), "y"}},
+		{"granter", []string{"FLUSHALL"}},
+		{"broker", []string{"HGET", "farm:{qos}:keys", "1"}},
+		{"broker", []string{"HSCAN", "farm:{qos}:hdls", "0"}},
+		{"broker", []string{"DEL", tag("req")}},
+		{"broker", []string{"FLUSHALL"}},
+		{"agent", []string{"HGET", "farm:{qos}:keys", "1"}},
+		{"agent", []string{"EVAL", "return redis.call('HGET', 'farm:{qos}:keys', '1')", "0"}},
+		{"agent", []string{"XREADGROUP", "GROUP", "broker", "x", "STREAMS", tag("req"), ">"}},
 		{"agent", []string{"FLUSHALL"}},
 		{"agent", []string{"DEL", tag("chg")}},
 		{"agent", []string{"HSET", "elsewhere", "x", "y"}},
@@ -95,7 +107,7 @@ func TestDocumentedUsers(t *testing.T) {
 	}
 	for _, tt := range denied {
 		args := append([]string{"--user", tt.user, "--pass", "secret", "--no-auth-warning"}, tt.args...)
-		if out := r.Do(args...); !strings.Contains(out, "NOPERM") {
+		if out := r.Do(args...); !strings.Contains(out, "NOPERM") && !strings.Contains(out, "can't access") {
 			t.Errorf("%s may %q: %s", tt.user, tt.args, out)
 		}
 	}
@@ -117,11 +129,12 @@ var other = func() string {
 	}
 }()
 
-// checkUsers has each user do all of its work.
-func checkUsers(t *testing.T, reader, agent, operator []string) {
+// checkUsers has each user do all of its work. as returns the URLs for a user.
+func checkUsers(t *testing.T, as func(user string) []string) {
 	t.Helper()
 	ctx := context.Background()
-	s := open(t, store.Config{URLs: reader})
+	agent, operator := as("agent"), as("operator")
+	s := open(t, store.Config{URLs: as("reader")})
 	v := s.View(store.Base{})
 	c := dial(t, agent...)
 	put(t, c, www, server("a", "192.0.2.1"))
@@ -149,11 +162,54 @@ func checkUsers(t *testing.T, reader, agent, operator []string) {
 		must(t, err)
 		return len(db.Nodes) == 1 && len(db.Services) == 1
 	})
+	checkGranting(t, as, o)
 	_, err = c.DeleteServer(ctx, www, "a")
 	must(t, err)
 	_, err = o.DeleteService(ctx, www)
 	must(t, err)
 	storetest.Eventually(t, "the reader follows the operator", func() bool { return v.Load().Farm(www) == nil })
+}
+
+// checkGranting has those who take part in granting do their work; o is the operator.
+func checkGranting(t *testing.T, as func(user string) []string, o *store.Client) {
+	t.Helper()
+	ctx := context.Background()
+	s := open(t, store.Config{URLs: as("granter")})
+	v := s.View(store.Base{})
+	id, rec := handle("one")
+	must(t, o.PutKey(ctx, key(1, "k")))
+	must(t, o.PutHandle(ctx, id, rec))
+	_, err := o.RevokeHandle(ctx, id)
+	must(t, err)
+	storetest.Eventually(t, "the granter knows", func() bool {
+		_, revoked := rank(s, id)
+		return revoked && verifies(t, s, key(1, "k"))
+	})
+	v.Exchange([]store.Shared{{Service: www, Loads: []byte("x"), At: v.Now()}})
+	b := dial(t, as("broker")...)
+	q := queue(t, b, "broker-1")
+	if !s.Ask(request(alice, "a", network)) {
+		t.Fatal("there is no room to ask")
+	}
+	w := take(t, q, 1)[0]
+	w.Grant.State = qos.Granted
+	if ok, err := q.Answer(ctx, www, w.Grant); !ok || err != nil {
+		t.Errorf("the broker's answer: %v, %v", ok, err)
+	}
+	must(t, q.Ack(ctx, w))
+	_, err = q.Sweep(ctx)
+	must(t, err)
+	if all, err := b.Grants(ctx); err != nil || len(all) != 1 {
+		t.Errorf("the broker sees %v, %v", all, err)
+	}
+	awaitGrant(t, v, alice, qos.Granted)
+	s.Ask(store.Request{Release: true, Grant: qos.Grant{Service: www, Client: alice}})
+	awaitGrant(t, v, alice, qos.Ended)
+	if keys, err := o.Keys(ctx); err != nil || len(keys) != 1 {
+		t.Errorf("the operator sees %v, %v", keys, err)
+	}
+	_, err = o.DeleteKey(ctx, 1)
+	must(t, err)
 }
 
 func TestDocumentedUsersOnCluster(t *testing.T) {
@@ -170,7 +226,7 @@ func TestDocumentedUsersOnCluster(t *testing.T) {
 			urls[args[0]] = append(urls[args[0]], n.As(args[0], "secret"))
 		}
 	}
-	checkUsers(t, urls["reader"], urls["agent"], urls["operator"])
+	checkUsers(t, func(user string) []string { return urls[user] })
 	for _, n := range cluster.Nodes {
 		if log := n.Do("ACL", "LOG"); log != "" {
 			t.Errorf("%s has refused:\n%s", n.Addr, log)
@@ -184,7 +240,7 @@ func TestDocumentedNames(t *testing.T) {
 	must(t, err)
 	sources, err := filepath.Glob("../steer/service.go")
 	must(t, err)
-	for _, path := range append(sources, "report.go", "record.go", "learned.go") {
+	for _, path := range append(sources, "report.go", "record.go", "learned.go", "grant.go", "../qos/grant.go", "../qos/record.go", "../qos/keyring.go", "../steer/level.go") {
 		src, err := os.ReadFile(path)
 		must(t, err)
 		for _, m := range regexp.MustCompile("`json:\"([a-z_]+)").FindAllStringSubmatch(string(src), -1) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -71,18 +72,19 @@ func (c *Client) DeleteKey(ctx context.Context, id uint8) (bool, error) {
 func (c *Client) Keys(ctx context.Context) ([]qos.Key, error) {
 	ctx, cancel := deadline(ctx, 2*ioTimeout)
 	defer cancel()
-	fields, err := c.db.HGetAll(ctx, EntitleKeys(c.prefix)[2]).Result()
+	pairs, err := scanHash(ctx, c.db, EntitleKeys(c.prefix)[2], qos.MaxKeys)
 	if err != nil {
 		return nil, c.wrap("keys", err)
 	}
-	keys := make([]qos.Key, 0, len(fields))
-	for id, data := range fields {
-		k, err := decodeKey(id, data)
+	byID := make(map[uint8]qos.Key) // HSCAN may name one twice
+	for i := 0; i+1 < len(pairs); i += 2 {
+		k, err := decodeKey(pairs[i], pairs[i+1])
 		if err != nil {
-			return nil, c.wrap("keys", fmt.Errorf("key %s: %w", clip(id), err))
+			return nil, c.wrap("keys", fmt.Errorf("key %s: %w", clip(pairs[i]), err))
 		}
-		keys = append(keys, k)
+		byID[k.ID] = k
 	}
+	keys := slices.Collect(maps.Values(byID))
 	slices.SortFunc(keys, func(a, b qos.Key) int { return int(a.ID) - int(b.ID) })
 	return keys, nil
 }
