@@ -105,6 +105,9 @@ func TestGuarantee(t *testing.T) {
 	if testing.Verbose() {
 		fmt.Println(strings.Join(table, "\n"))
 	}
+	if *docs {
+		writeSection(t, "guarantee", strings.Join(table, "\n")+"\n")
+	}
 
 	// The margins are wide: the machine may be slow, and TCP pays for its headers.
 	const guaranteed = goldRate / 1000.0

@@ -283,10 +283,22 @@ func mermaid(steps []step) string {
 	return b.String()
 }
 
-// section returns what stands between two marks of a document, and what it is with another text there.
-func section(t *testing.T, file, mark, text string) (is, with string) {
+// qosPage is the document that shows what these tests see.
+const qosPage = "../docs/qos.md"
+
+// writeSection puts a text between two marks of the document.
+func writeSection(t *testing.T, mark, text string) {
 	t.Helper()
-	page, err := os.ReadFile(file)
+	_, with := section(t, mark, text)
+	if err := os.WriteFile(qosPage, []byte(with), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// section returns what stands between two marks of the document, and what that is with another text there.
+func section(t *testing.T, mark, text string) (is, with string) {
+	t.Helper()
+	page, err := os.ReadFile(qosPage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +306,7 @@ func section(t *testing.T, file, mark, text string) (is, with string) {
 	head, rest, ok2 := strings.Cut(rest, "-->\n")
 	is, after, ok3 := strings.Cut(rest, "<!-- /"+mark+" -->")
 	if !ok || !ok2 || !ok3 {
-		t.Fatalf("%s: expected the marks of %s", file, mark)
+		t.Fatalf("%s: expected the marks of %s", qosPage, mark)
 	}
 	return is, before + "<!-- " + mark + ": " + head + "-->\n" + text + "<!-- /" + mark + " -->" + after
 }
@@ -349,13 +361,10 @@ func TestTrace(t *testing.T) {
 	await(t, "the session to be deleted", func() bool { return tr.has("204") })
 
 	got := mermaid(tr.sequence())
-	const file = "../docs/qos.md"
-	is, with := section(t, file, "trace", got)
+	is, _ := section(t, "trace", got)
 	switch {
 	case *docs:
-		if err := os.WriteFile(file, []byte(with), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeSection(t, "trace", got)
 	case !inOrder(got, chain) || !contains(got, is):
 		t.Errorf("Expected the messages of docs/qos.md (go test -run TestTrace ./test -docs writes it), got\n%s", got)
 	}
