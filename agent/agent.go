@@ -65,6 +65,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	wait := a.startProbes(life)
 	defer wait()
 	defer end()
+	told, err := startLevels(life, &cfg, db, log)
+	if err != nil {
+		return fmt.Errorf("config: levels: %w", err)
+	}
+	defer told()
 	return a.loop(ctx, life)
 }
 

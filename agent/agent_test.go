@@ -135,7 +135,7 @@ func TestAgentRegistersReportsDrainsAndLeaves(t *testing.T) {
 		w.Header().Set(orcaHeader, "TEXT application_utilization=0.25,rps_fractional=12")
 	})
 	cfg := rapid(db)
-	cfg.Port, cfg.Region, cfg.Capacity = 443, "eu", 100
+	cfg.Port, cfg.Region, cfg.Capacity, cfg.Classes = 443, "eu", 100, []string{"fast"}
 	cfg.Services[0].Weight = 2
 	cfg.Collect = []Collect{
 		{ORCA: &ORCA{URL: app.URL}},
@@ -159,7 +159,7 @@ func TestAgentRegistersReportsDrainsAndLeaves(t *testing.T) {
 	if r.log.count("collector fails") == 0 || r.log.count("collect[2].haproxy") != 1 {
 		t.Error("the log does not say once which collector fails")
 	}
-	want := `{"addresses":["192.0.2.1"],"port":443,"weight":2,"capacity":100,"region":"eu","by":"agent"}`
+	want := `{"addresses":["192.0.2.1"],"port":443,"weight":2,"capacity":100,"region":"eu","classes":["fast"],"by":"agent"}`
 	if got := field(db, "srvs", "web-1"); got != want {
 		t.Errorf("server is\n%s, want\n%s", got, want)
 	}

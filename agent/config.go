@@ -29,6 +29,7 @@ type Config struct {
 	Priority  int       `yaml:"priority"`  // lower is used first
 	Soft      float64   `yaml:"soft"`      // soft limit of utilisation; 0 is the service's
 	Hard      float64   `yaml:"hard"`      // hard limit of utilisation; 0 is the service's
+	Classes   []string  `yaml:"classes"`   // what it can do, for levels of service that ask for it
 
 	Interval time.Duration `yaml:"interval"` // from report to report; default 2s
 	Lease    time.Duration `yaml:"lease"`    // how long a report stands; default 5 intervals
@@ -36,6 +37,7 @@ type Config struct {
 
 	Collect []Collect `yaml:"collect"`
 	Probe   []Probe   `yaml:"probe"`
+	Levels  *Levels   `yaml:"levels"` // where it tells what each level of service uses; nil is nowhere
 
 	Reporter string   `yaml:"reporter"` // the prober's own id: it reports on Servers, and serves nothing itself
 	Servers  []Probed `yaml:"servers"`

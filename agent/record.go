@@ -20,6 +20,7 @@ func serverRecord(c *Config, s Service) (steer.Server, error) {
 		Priority: uint16(c.Priority),
 		Soft:     c.Soft,
 		Hard:     c.Hard,
+		Classes:  c.Classes,
 	}
 	if c.Target != "" {
 		rec.Target = fqdn(c.Target)

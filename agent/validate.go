@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 )
 
@@ -87,6 +89,9 @@ func (v *validation) server(c *Config) {
 	v.whereabouts(c)
 	v.collectors(c)
 	v.probes("probe", c.Probe)
+	if c.Levels != nil {
+		v.check("levels", c.Levels.validate())
+	}
 }
 
 func (v *validation) whereabouts(c *Config) {
@@ -105,6 +110,10 @@ func (v *validation) whereabouts(c *Config) {
 	v.number("soft", c.Soft, maxLimit)
 	v.number("hard", c.Hard, maxLimit)
 	v.expect(c.Soft == 0 || c.Hard == 0 || c.Soft <= c.Hard, "soft", "at most hard")
+	v.expect(len(c.Classes) <= steer.MaxClasses, "classes", fmt.Sprintf("at most %d", steer.MaxClasses))
+	for i, class := range c.Classes {
+		v.expect(store.CheckID(class) == nil && !slices.Contains(c.Classes[:i], class), fmt.Sprintf("classes[%d]", i), classExpected)
+	}
 	v.expect(c.Region == "" || store.CheckID(c.Region) == nil, "region", "lower-case letters, digits and hyphens")
 }
 
@@ -113,6 +122,7 @@ func (v *validation) prober(c *Config) {
 	v.expect(len(c.Services) == 0, "services", "none beside reporter: servers say theirs")
 	v.expect(len(c.Collect) == 0, "collect", "none beside reporter: only the server itself knows its load")
 	v.expect(len(c.Probe) == 0, "probe", "none beside reporter: servers say theirs")
+	v.expect(c.Levels == nil, "levels", "none beside reporter: they are told of the agent's own server")
 	v.expect(len(c.Servers) > 0 && len(c.Servers) <= maxServers, "servers", fmt.Sprintf("1 to %d", maxServers))
 	for i, s := range c.Servers {
 		path := fmt.Sprintf("servers[%d]", i)
@@ -193,6 +203,8 @@ func (p *Probe) kind() (name string, keys validator, n int) {
 const (
 	idExpected   = "lower-case letters, digits and hyphens, at most 63"
 	nameExpected = "a domain name"
+
+	classExpected = "lower-case letters, digits and hyphens, each once"
 )
 
 // fqdn returns the name as the services database knows it: lower case, with its final dot.
