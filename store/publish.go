@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// How building is spread: at once when little happens, and in bursts for at most a fifth of the time, unless that made
+// How building is spread: at once when little happens, and in bursts for at most half of the time, unless that made
 // answers older than longestWait.
 const (
-	buildShare  = 4
-	longestWait = 100 * time.Millisecond
+	buildShare  = 1
+	longestWait = 50 * time.Millisecond
 	tick        = time.Second
 )
 
