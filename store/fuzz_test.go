@@ -3,9 +3,13 @@ package store
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 )
 
@@ -28,6 +32,19 @@ func checkReplica(t *testing.T, r *replica, now int64) {
 			t.Fatalf("%d of %d servers", p.N, len(f.Servers))
 		}
 	}
+	r.endGrants(now)
+	for _, sh := range r.shards {
+		for name, s := range sh.services {
+			if s.held == nil {
+				continue
+			}
+			for client := range s.held.holders {
+				if g := r.grantOf(holder{name, client}); CheckGrant(g) != nil || g.State.Live() && g.End <= now {
+					t.Fatalf("grant %+v", g)
+				}
+			}
+		}
+	}
 	if len(r.counts.recent) > maxRejects {
 		t.Fatalf("%d rejects", len(r.counts.recent))
 	}
@@ -41,6 +58,10 @@ func FuzzRecord(f *testing.F) {
 	f.Add(kindAdmin, svc, "a", `{"state":"maint","since":1795363200000,"by":"operator"}`)
 	f.Add(kindReport, svc, "a", `{"utilization":0.5,"cpu":0.1,"rps":10,"eps":0,"in_flight":3,"latency":0.01,"health":"degraded","lease":5,"agent":"x","seq":1,"at":1795363200000}`)
 	f.Add(kindReport, svc, "a@p", `{"lease":5,"health":"down","at":1,"at":1795363200000}`)
+	const grant = "0123456789abcdef0123456789abcdef"
+	f.Add(kindGrant, svc, grant, `{"id":"`+grant+`","client":"0123456789abcdef","server":"a","asked":"gold","level":"silver","unit":1000000,`+
+		`"network":true,"duration":300,"lower":[{"level":"tin","duration":60}],"state":"granted_lower","client_addr":"192.0.2.7",`+
+		`"start":1795363200000,"end":1795363500000,"version":3,"at":1795363200000}`)
 	f.Add("", "", "", "")
 	f.Fuzz(func(t *testing.T, kind, name, id, data string) {
 		r := newReplica()
@@ -53,6 +74,53 @@ func FuzzRecord(f *testing.F) {
 		}
 		r.apply(sh, Shard(name), record{kind, name, id, data}, true, moment{now: 20_000, life: lifeStart})
 		checkReplica(t, r, 20_000)
+	})
+}
+
+// FuzzEntitled: what is taken for a key or a handle can be used as one, and is what a writer would have written.
+func FuzzEntitled(f *testing.F) {
+	const id = "0123456789abcdef0123456789abcdef"
+	f.Add("7", `{"secret":"a2tra2tra2tra2tra2tra2tra2tra2tra2s=","from":1,"until":2}`)
+	f.Add("256", `{"secret":""}`)
+	f.Add(id, `{"client":"0123456789abcdef","rank":3,"service":".","expires":1795363200000,"bearer":true,"phone":"+491701234567"}`)
+	f.Add(id, `{"client":"0123456789abcdef","rank":3,"service":"www.","expires":1,"address":"2001:db8::1","revoked":true,"note":"x"}`)
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, id, data string) {
+		var lines []stateLine
+		if k, err := decodeKey(id, data); err == nil {
+			lines = append(lines, stateLine{Kind: kindKey, ID: id, Data: json.RawMessage(data)})
+			if _, err := qos.NewKeyring([]qos.Key{k}); err != nil {
+				t.Error(err)
+			}
+		}
+		h, rec, err := decodeHandle(id, data)
+		if err == nil {
+			lines = append(lines, stateLine{Kind: kindHandle, ID: id, Data: json.RawMessage(data)})
+			if err := rec.Check(); err != nil {
+				t.Error(err)
+			}
+		}
+		var e Entitlements
+		e.restore(append(lines, entitledLine{1, 2}.line()), 1)
+		if keys, handles := e.count(); keys+handles != len(lines) {
+			t.Errorf("%d keys and %d handles of %d", keys, handles, len(lines))
+		}
+		if got, ok := e.Handle(h); ok && got != rec {
+			t.Errorf("got %+v, want %+v", got, rec)
+		}
+	})
+}
+
+// FuzzQueue: entries of a queue name a service of their shard, or nothing.
+func FuzzQueue(f *testing.F) {
+	f.Add(svc, "0123456789abcdef0123456789abcdef")
+	f.Add("", "x")
+	f.Fuzz(func(t *testing.T, service, id string) {
+		m := redis.XMessage{Values: map[string]any{"svc": service, "id": id}}
+		got, of, ok := entryOf(m, Shard(svc))
+		if ok && (CheckServiceName(got) != nil || Shard(got) != Shard(svc) || !strings.EqualFold(of.String(), id)) {
+			t.Errorf("got %q, %s", got, of)
+		}
 	})
 }
 

@@ -151,7 +151,7 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 
 func FuzzState(f *testing.F) {
 	w := newWorld(&testing.T{})
-	w.load(serverRec("a"), w.report("a", 10, ""))
+	w.load(serverRec("a"), w.report("a", 10, ""), w.grantRec(1, 1, "granted", 10_000, ""))
 	good, _ := encodeState(w.r.lines(w.now))
 	f.Add(good)
 	f.Add([]byte(stateMagic))
