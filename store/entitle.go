@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -153,17 +152,3 @@ func (c *Client) entitle(ctx context.Context, kind, id, op, data string) (bool, 
 	}
 	return got.status == "OK", nil
 }
-
-// entitledLine is a line of the state file: where the database stood, a key, or a handle. The file is readable for its owner
-// alone, for keys are secrets; without them a restart without Redis would entitle nobody.
-type entitledLine struct {
-	Epoch uint64 `json:"epoch"`
-	Rev   uint64 `json:"rev"`
-}
-
-func (p entitledLine) line() stateLine {
-	data, _ := json.Marshal(p) // two numbers
-	return stateLine{Kind: kindEntitled, Data: data}
-}
-
-const kindEntitled = "entitled"

@@ -184,6 +184,21 @@ func (e *Entitlements) version() uint64 {
 	return e.edits
 }
 
+// entitledLine is the line of the state file that says where the database stood; keys and handles have a line each. The file
+// is readable for its owner alone, for keys are secrets; without them a restart without Redis would entitle nobody.
+type entitledLine struct {
+	Epoch uint64 `json:"epoch"`
+	Rev   uint64 `json:"rev"`
+}
+
+func (p entitledLine) line() stateLine {
+	data, _ := json.Marshal(p) // two numbers
+	return stateLine{Kind: kindEntitled, Data: data}
+}
+
+// kindEntitled is the kind of that line.
+const kindEntitled = "entitled"
+
 // lines lists what the state file holds of the database's keys and handles.
 func (e *Entitlements) lines(out []stateLine) []stateLine {
 	e.mu.Lock()

@@ -14,7 +14,7 @@ import (
 type keyFile struct {
 	path string
 	seen os.FileInfo // as it was read last
-	err  string      // why it could not be read; empty is that it could
+	bad  bool        // whether it could not be read then
 }
 
 // maxKeyFile bounds the file, in octets; what is longer, ParseKeys refuses.
@@ -65,15 +65,12 @@ func (s *Store) keyFileLoop(ctx context.Context) {
 	for f.path != "" && pause(ctx, time.Second) {
 		keys, changed, err := f.read()
 		switch {
-		case err != nil && f.err == "":
+		case err != nil && !f.bad:
 			s.cfg.Logger.warn("%s; the keys that were read before stand", err)
 		case changed:
 			s.entitled.setFiled(keys)
 			s.cfg.Logger.info("key file %s: %d keys", f.path, len(keys))
 		}
-		f.err = ""
-		if err != nil {
-			f.err = err.Error()
-		}
+		f.bad = err != nil
 	}
 }

@@ -127,10 +127,7 @@ func (q *Queue) Ack(ctx context.Context, w Work) error {
 // Network, if the element has refused that and the level can do without. It returns false if the grant has changed since it
 // was read, or is over: read it anew, and have the element release what is not wanted any more.
 func (q *Queue) Answer(ctx context.Context, service string, g qos.Grant) (bool, error) {
-	return q.client.answer(ctx, service, g)
-}
-
-func (c *Client) answer(ctx context.Context, service string, g qos.Grant) (bool, error) {
+	c := q.client
 	if err := checkNames(service); err != nil {
 		return false, err
 	}

@@ -22,14 +22,21 @@ func script(r *storetest.Redis, name, service string, args ...string) string {
 
 // Every script begins with the same lines, and says so.
 func TestScriptsShareTheirPrologue(t *testing.T) {
-	const from, to = "is the same in every script.\n", "\n--\n"
-	_, first, _ := strings.Cut(store.Script("report"), from)
-	first, _, _ = strings.Cut(first, to)
+	part := func(name, from string) string {
+		_, rest, _ := strings.Cut(store.Script(name), from)
+		text, _, ok := strings.Cut(rest, "\n--\n")
+		if !ok {
+			return ""
+		}
+		return text
+	}
+	const all, ofServices = "is the same in every script.\n", "is the same in every script of a service.\n"
 	for _, name := range store.Scripts() {
-		_, rest, ok := strings.Cut(store.Script(name), from)
-		prologue, _, ok2 := strings.Cut(rest, to)
-		if !ok || !ok2 || prologue != first {
+		if got := part(name, all); got == "" || got != part("report", all) {
 			t.Errorf("%s.lua: expected the prologue of report.lua", name)
+		}
+		if got := part(name, ofServices); got != part("report", ofServices) && name != "entitle" || got == "" && name != "entitle" {
+			t.Errorf("%s.lua: expected the second part of the prologue of report.lua", name)
 		}
 	}
 	if store.Script("nothing") != "" {
