@@ -111,7 +111,8 @@ func (q *query) owner() string { return q.r.Question[0].Name }
 
 // addresses answers A or AAAA: with the addresses of the picked servers, or as an alias of the first one's name.
 func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
-	p := f.decide(q, farm, kind, family|steer.Named)
+	var p steer.Pick
+	f.decide(q, farm, kind, family|steer.Named, &p)
 	if target := f.target(q, farm, &p); target != "" {
 		return q.answer([]dns.RR{q.cname(target, p.TTL)})
 	}
@@ -132,7 +133,8 @@ func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family ste
 
 // alias answers CNAME.
 func (f *Farm) alias(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindA, steer.Named)
+	var p steer.Pick
+	f.decide(q, farm, steer.KindA, steer.Named, &p)
 	if target := f.target(q, farm, &p); target != "" {
 		return q.answer([]dns.RR{q.cname(target, p.TTL)})
 	}
@@ -181,7 +183,8 @@ func (q *query) hostAnswer(addrs []netip.Addr, ttl uint32) *dns.Msg {
 
 // srv answers SRV: a record a server, in proportion to what the decision weighs them, and their addresses beside.
 func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindSRV, steer.AnyFamily)
+	var p steer.Pick
+	f.decide(q, farm, steer.KindSRV, steer.AnyFamily, &p)
 	if p.Rung == steer.Fallback {
 		return f.fallBack(q, farm, &p)
 	}
@@ -221,7 +224,8 @@ func srvWeight(weight, most float64) uint16 {
 
 // svcb answers SVCB and HTTPS: one ServiceMode record a server, in the order of the pick, for they carry no weights.
 func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily)
+	var p steer.Pick
+	f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily, &p)
 	if p.Rung == steer.Fallback {
 		return f.fallBack(q, farm, &p)
 	}

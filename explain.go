@@ -39,7 +39,7 @@ func (f *Farm) explain(q *query, farm *steer.Farm) *dns.Msg {
 		return q.nodata()
 	}
 	sq := steer.Query{Client: q.client.prefix, Region: q.client.region, Family: steer.AnyFamily, Now: q.now}
-	if f.conf.qos != nil && f.entitle(q, farm) && q.level != nil {
+	if q.wish != &noWish && f.entitle(q, farm) && q.level != nil {
 		q.personal(&sq)
 		if g := f.grantOf(q, farm); g != nil && g.State.Live() {
 			sq.Granted = int32(farm.ByID(g.Server) + 1)

@@ -39,36 +39,36 @@ const (
 
 // decideAt chooses the server for a client of a level, and sees to its grant: the one that it has keeps it where it is; else
 // one is requested for the server that was chosen. It may wait for the grant, if it is to.
-func (f *Farm) decideAt(q *query, farm *steer.Farm, sq *steer.Query) steer.Pick {
+func (f *Farm) decideAt(q *query, farm *steer.Farm, sq *steer.Query, p *steer.Pick) {
 	if !needsGrant(q.level) {
-		return steer.DecideWith(farm, f.memory.learned, sq)
+		steer.DecideInto(p, farm, f.memory.learned, sq)
+		return
 	}
 	g := f.grantOf(q, farm)
 	if g != nil && g.State == qos.Refused && q.level.Needs(steer.RequiresNetwork) {
 		sq.Level = 0 // what it would get is not what it asked for
 	}
-	p := f.decideWith(farm, sq, g)
-	switch f.request(q, farm, &p, g) {
+	f.decideWith(farm, sq, g, p)
+	switch f.request(q, farm, p, g) {
 	case released:
 		g = &qos.Grant{ID: g.ID, State: qos.Ended, Reason: qos.Released, Offer: g.Offer}
 	case requested:
 		if g = f.wait(q, farm); g != nil {
-			p = f.decideWith(farm, sq, g)
+			f.decideWith(farm, sq, g, p)
 		} else {
 			g = &qos.Grant{State: qos.Requested, Offer: qos.Offer{Level: q.level.Name}}
 		}
 	}
-	q.show(farm, g, &p)
-	return p
+	q.show(farm, g, p)
 }
 
 // decideWith keeps a client with a live grant at its server.
-func (f *Farm) decideWith(farm *steer.Farm, sq *steer.Query, g *qos.Grant) steer.Pick {
+func (f *Farm) decideWith(farm *steer.Farm, sq *steer.Query, g *qos.Grant, p *steer.Pick) {
 	sq.Granted = 0
 	if g != nil && g.State.Live() {
 		sq.Granted = int32(farm.ByID(g.Server) + 1)
 	}
-	return steer.DecideWith(farm, f.memory.learned, sq)
+	steer.DecideInto(p, farm, f.memory.learned, sq)
 }
 
 // grantOf returns the client's grant at the service, as far as it says anything now; else nil.
@@ -147,9 +147,9 @@ func (q *query) fits(p *steer.Pick, g *qos.Grant) bool {
 	return g != nil && g.State.Live() && p.By == steer.ByGrant && (g.Asked == q.level.Name || g.Level == q.level.Name)
 }
 
-// renews says whether half of the client's grant is over, and it is to go on.
+// renews says whether the client's grant has less than half of its time to go, and is to go on.
 func (q *query) renews(p *steer.Pick, g *qos.Grant) bool {
-	return q.fits(p, g) && g.State.Given() && !q.option.NoGrant && !q.option.Dry && !q.option.Drop && q.now >= g.Start+(g.End-g.Start)/2
+	return q.fits(p, g) && g.State.Given() && !q.option.NoGrant && !q.option.Dry && !q.option.Drop && g.End-q.now <= int64(g.Duration)*1000/2
 }
 
 // requestFor is what a query's client asks for at the server of the pick.

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 
 	"github.com/coredns/coredns/plugin"
@@ -27,28 +26,19 @@ type query struct {
 	snap *steer.Snapshot
 	now  int64 // ms; the one reading of the clock
 
-	// What it says about quality of service, who has shown to say so, and the level that it is to have.
-	option, label qos.Asked
-	asksByOption  bool // whether there is an option, which is then answered
-	code          uint16
-	labelled      bool // whether there are labels before the name
-	asksGrant     bool // whether it asks what was granted
-	garbled       bool // whether the labels make no sense
-	right         right
-	level         *steer.Level // nil is best effort
+	*wish // what it says about quality of service; noWish where that is nothing
 
 	// What the cases leave for the reply.
 	outcome outcome
 	scope   uint8
 	reason  ede
-	shown   qos.Shown
 }
 
 // ServeDNS implements plugin.Handler. It takes no lock, asks nobody but the next plugin, and answers from the snapshot
 // that was current when the query came in.
 func (f *Farm) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	question := &r.Question[0]
-	q := query{ctx: ctx, w: w, r: r, name: strings.ToLower(question.Name), qtype: question.Qtype}
+	q := query{ctx: ctx, w: w, r: r, wish: &noWish, name: strings.ToLower(question.Name), qtype: question.Qtype}
 	q.zone = f.zoneOf(&q)
 	if q.zone == nil || question.Qclass != dns.ClassINET {
 		return f.pass(&q)
@@ -156,7 +146,7 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 			q.reason = garbledLabels
 			return q.nodata()
 		}
-		if f.conf.qos != nil && !f.entitle(q, farm) {
+		if q.wish != &noWish && !f.entitle(q, farm) {
 			return q.prohibit()
 		}
 		return f.service(q, farm)
@@ -193,8 +183,8 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 	return q.nodata()
 }
 
-// decide picks the servers for a query. The questions of one lookup are given the same servers.
-func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) steer.Pick {
+// decide picks the servers for a query into p. The questions of one lookup are given the same servers.
+func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family, p *steer.Pick) {
 	if q.name == q.zone.name {
 		family &^= steer.Named // The top of a zone cannot be an alias.
 	}
@@ -208,25 +198,24 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 		q.personal(&sq)
 	}
 	sq.Chance = f.memory.learned.ChanceOf(farm, sq.WhoAsks(), kind, q.now)
-	p := f.pick(q, farm, &sq)
+	f.pick(q, farm, &sq, p)
 	p.TTL = q.ttl(q.grantTTL(p.TTL)) // what is learned goes by how long the answer stands
-	f.memory.learned.Note(farm, &sq, &p)
-	f.note(q, farm, &p)
-	return p
+	f.memory.learned.Note(farm, &sq, p)
+	f.note(q, farm, p)
 }
 
 // pick makes the decision. One in a few is timed, of those that wait for nothing.
-func (f *Farm) pick(q *query, farm *steer.Farm, sq *steer.Query) steer.Pick {
+func (f *Farm) pick(q *query, farm *steer.Farm, sq *steer.Query, p *steer.Pick) {
 	switch {
 	case q.level != nil:
-		return f.decideAt(q, farm, sq)
+		f.decideAt(q, farm, sq, p)
 	case sq.Chance%sampled != 0:
-		return steer.DecideWith(farm, f.memory.learned, sq)
+		steer.DecideInto(p, farm, f.memory.learned, sq)
+	default:
+		start := time.Now()
+		steer.DecideInto(p, farm, f.memory.learned, sq)
+		decisionSeconds.Observe(time.Since(start).Seconds())
 	}
-	start := time.Now()
-	p := steer.DecideWith(farm, f.memory.learned, sq)
-	decisionSeconds.Observe(time.Since(start).Seconds())
-	return p
 }
 
 // note leaves what the pick means for the reply, for metrics, and for other plugins.

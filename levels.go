@@ -9,18 +9,35 @@ import (
 	"github.com/miekg/dns"
 )
 
+// wish is what a query says about quality of service, who has shown to say so, and what it is to have.
+type wish struct {
+	option, label qos.Asked
+	asksByOption  bool   // whether there is an option, which is then answered
+	code          uint16 // of the option
+	asksGrant     bool   // whether it asks what was granted
+	garbled       bool   // whether the labels make no sense
+	right         right
+	level         *steer.Level // nil is best effort
+	shown         qos.Shown
+}
+
+// noWish is that of all the queries that say nothing. It is only read: most queries need not have the room on their stack
+// (which grew by copying), nor on the heap.
+var noWish wish
+
 // readQoS reads what a query says about quality of service: its option here, its labels off its name. What is left is
 // the name of what it asks for. It returns false where the option is malformed.
 func (f *Farm) readQoS(q *query) (ok bool) {
-	q.code = f.conf.qos.code
-	if data := optionOf(q.opt, q.code); data != nil {
-		q.asksByOption = true
-		if qos.ParseOption(data, &q.option) != nil {
-			return false
-		}
+	c := f.conf.qos
+	data := optionOf(q.opt, c.code)
+	if data == nil && !qos.MayHaveLabels(q.name) && len(c.tsig)+len(c.certs)+len(c.subnets) == 0 {
+		return true
+	}
+	q.wish = &wish{code: c.code, asksByOption: data != nil}
+	if data != nil && qos.ParseOption(data, &q.option) != nil {
+		return false
 	}
 	rest, grant, err := qos.StripLabels(q.name, &q.label)
-	q.labelled = rest != q.name || err != nil
 	if err == nil && !isUnder(rest, q.zone.name) && rest != q.zone.name {
 		return true // the labels belong to the zone
 	}

@@ -291,6 +291,9 @@ func TestOrigins(t *testing.T) {
 		if q.w == nil {
 			q.w = &test.ResponseWriter{RemoteIP: from}
 		}
+		if q.wish == nil {
+			q.wish = new(wish)
+		}
 		q.client, q.now = client{addr: netip.MustParseAddr(from)}, at
 		if q.ctx == nil {
 			q.ctx = t.Context()
@@ -310,12 +313,12 @@ func TestOrigins(t *testing.T) {
 		{"nobody", at("203.0.113.1", query{}), byNobody, 0},
 		{"subnet, but for what needs a handle", at("10.7.1.1", query{}), bySubnet, 20},
 		{"the longer subnet, which may have less", at("10.7.9.1", query{}), bySubnet, 10},
-		{"label over subnet", at("10.7.9.1", query{label: shows(pro)}), byLabel, 20},
-		{"option over label", at("203.0.113.1", query{label: shows(gold), option: shows(pro)}), byOption, 20},
-		{"a bad option does not hide the label", at("203.0.113.1", query{label: shows(gold), option: shows([]byte("nobody knows it!"))}), byLabel, 30},
-		{"certificate over handles", at("203.0.113.1", query{w: withCertificate("app.example.net", true), option: shows(gold)}), byCertificate, 20},
-		{"a certificate that nobody verified", at("203.0.113.1", query{w: withCertificate("app.example.net", false), label: shows(gold)}), byLabel, 30},
-		{"a certificate that has no level", at("203.0.113.1", query{w: withCertificate("other.example.net", true), label: shows(gold)}), byLabel, 30},
+		{"label over subnet", at("10.7.9.1", query{wish: &wish{label: shows(pro)}}), byLabel, 20},
+		{"option over label", at("203.0.113.1", query{wish: &wish{label: shows(gold), option: shows(pro)}}), byOption, 20},
+		{"a bad option does not hide the label", at("203.0.113.1", query{wish: &wish{label: shows(gold), option: shows([]byte("nobody knows it!"))}}), byLabel, 30},
+		{"certificate over handles", at("203.0.113.1", query{w: withCertificate("app.example.net", true), wish: &wish{option: shows(gold)}}), byCertificate, 20},
+		{"a certificate that nobody verified", at("203.0.113.1", query{w: withCertificate("app.example.net", false), wish: &wish{label: shows(gold)}}), byLabel, 30},
+		{"a certificate that has no level", at("203.0.113.1", query{w: withCertificate("other.example.net", true), wish: &wish{label: shows(gold)}}), byLabel, 30},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := f.rightOf(&tc.q, farm)
@@ -441,7 +444,7 @@ func TestTTLOfGrants(t *testing.T) {
 // When is a request filed, and what is in it?
 func TestRequests(t *testing.T) {
 	live := func(state qos.State, start, end int64, server, level string) *qos.Grant {
-		return &qos.Grant{Server: server, Asked: level, Offer: qos.Offer{Level: level}, State: state, Start: at + start, End: at + end}
+		return &qos.Grant{Server: server, Asked: level, Offer: qos.Offer{Level: level, Duration: 300}, State: state, Start: at + start, End: at + end}
 	}
 	for _, tc := range []struct {
 		name     string
@@ -455,6 +458,7 @@ func TestRequests(t *testing.T) {
 		{name: "no grant", filed: true},
 		{name: "granted", grant: live(qos.Granted, -10_000, 290_000, "fast1", "gold")},
 		{name: "half of it is over", grant: live(qos.Granted, -160_000, 140_000, "fast1", "gold"), filed: true},
+		{name: "renewed before", grant: live(qos.Granted, -500_000, 290_000, "fast1", "gold")},
 		{name: "requested", grant: live(qos.Requested, 0, 50_000, "fast1", "gold")},
 		{name: "over", grant: live(qos.Granted, -300_000, 0, "fast1", "gold"), filed: true},
 		{name: "ended", grant: live(qos.Ended, -10_000, 200_000, "fast1", "gold"), filed: true},
@@ -618,9 +622,10 @@ func TestAllocsOfLevels(t *testing.T) {
 		query *dns.Msg
 		allow float64
 	}{
-		{"a handle in a label", question(label(token)+asAlice+"www.example.org.", dns.TypeA), 3},
+		// The message with its question, the section, the record with its address, and what the query says.
+		{"a handle in a label", question(label(token)+asAlice+"www.example.org.", dns.TypeA), 4},
 		// As above, and OPT, its options, ours, its data, the section that OPT is in.
-		{"a handle in the option", withOption(question("www.example.org.", dns.TypeA), option(tlvs(tlvHandle, token, tlvClient, "alice"))), 8},
+		{"a handle in the option", withOption(question("www.example.org.", dns.TypeA), option(tlvs(tlvHandle, token, tlvClient, "alice"))), 9},
 	} {
 		w := newSink()
 		f.ServeDNS(t.Context(), w, tc.query)

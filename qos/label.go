@@ -35,7 +35,7 @@ const (
 //
 // It allocates nothing, unless a type of service stands before a parameter: then rest is put together anew.
 func StripLabels(name string, a *Asked) (rest string, grant bool, err error) {
-	if !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, ldhLabel) {
+	if !MayHaveLabels(name) {
 		return name, false, nil
 	}
 	rest, grant = strings.CutPrefix(name, grantLabel)
@@ -45,6 +45,11 @@ func StripLabels(name string, a *Asked) (rest string, grant bool, err error) {
 		*a = s.asked
 	}
 	return rest, grant, s.err
+}
+
+// MayHaveLabels reports whether a name begins as one with parameters does.
+func MayHaveLabels(name string) bool {
+	return strings.HasPrefix(name, "_") || strings.HasPrefix(name, ldhLabel)
 }
 
 // labels is how far the reading of a name has come.

@@ -40,25 +40,30 @@ type Pick struct {
 func Decide(f *Farm, q *Query) Pick { return DecideWith(f, nil, q) }
 
 // DecideWith is Decide with what was learned of resolvers.
-func DecideWith(f *Farm, l *Learned, q *Query) Pick {
+func DecideWith(f *Farm, l *Learned, q *Query) (p Pick) {
+	DecideInto(&p, f, l, q)
+	return p
+}
+
+// DecideInto is DecideWith where the caller has the room: stacks that carry fewer copies need not grow.
+func DecideInto(p *Pick, f *Farm, l *Learned, q *Query) {
 	held := f.honours(q)
 	f = f.seenBy(q)
 	v := f.view(q.Region)
-	p := Pick{Rung: v.rung, TTL: f.ttl(v.rung), Chance: q.Chance, Level: f.rank()}
+	*p = Pick{Rung: v.rung, TTL: f.ttl(v.rung), Chance: q.Chance, Level: f.rank()}
 	switch {
 	case held:
-		f.keepGranted(q, &p)
+		f.keepGranted(q, p)
 	case v.rung == Fallback:
 		p.Fallback = f.Service.Fallback[q.Chance%uint64(len(f.Service.Fallback))]
 	case v.rung == Nothing:
 	case f.Service.Policy == Sticky:
-		f.stick(v, q, &p)
+		f.stick(v, q, p)
 	case f.Service.Policy == Predict && v.rung == Normal:
-		f.predict(v, l, q, &p)
+		f.predict(v, l, q, p)
 	default:
-		f.draw(v, q, &p)
+		f.draw(v, q, p)
 	}
-	return p
 }
 
 // ttl is short while the farm is changing, so that clients follow soon, and long while it is not.
