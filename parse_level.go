@@ -1,13 +1,13 @@
 package farm
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 )
@@ -98,24 +98,9 @@ func readLevelDuration(p *parser, args []string, l *steer.Level) error {
 	return err
 }
 
-// codePoints are the names of code points: the class selectors of RFC 2474, the assured forwarding of RFC 2597, expedited
-// forwarding of RFC 3246, voice admit of RFC 5865 and the lower effort of RFC 8622.
-var codePoints = func() map[string]uint8 {
-	names := map[string]uint8{"EF": 46, "VA": 44, "LE": 1}
-	for class := range uint8(8) {
-		names[fmt.Sprintf("CS%d", class)] = class << 3
-	}
-	for class := uint8(1); class <= 4; class++ {
-		for drop := uint8(1); drop <= 3; drop++ {
-			names[fmt.Sprintf("AF%d%d", class, drop)] = class<<3 | drop<<1
-		}
-	}
-	return names
-}()
-
 func readDSCP(p *parser, args []string, l *steer.Level) error {
 	if len(args) == 1 {
-		if code, ok := codePoints[strings.ToUpper(args[0])]; ok {
+		if code, ok := qos.CodePoint(args[0]); ok {
 			l.DSCP = code
 			return nil
 		}
@@ -180,7 +165,7 @@ func (p *parser) rate(name string, args []string) (uint32, error) {
 		x, err := strconv.ParseFloat(args[0][:last], 64)
 		kbit := x * units[args[0][last]]
 		if err == nil && kbit >= 1 && kbit <= math.MaxInt32 {
-			return uint32(kbit), nil
+			return uint32(math.Round(kbit)), nil
 		}
 	}
 	return 0, p.Errf("%s needs a rate in bit/s, as 500k, 8M or 1.5G, not %q", name, strings.Join(args, " "))

@@ -3,10 +3,11 @@ package main
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coredns-farm/farm/qos"
 )
 
 // rateUnits are those of rates, in kbit/s, the largest first.
@@ -88,25 +89,12 @@ func yesText(is bool) string {
 	return ""
 }
 
-// codePointNames are by code point: the default and lower effort (RFC 8622), class selectors (RFC 2474), assured forwarding
-// (RFC 2597), voice admit (RFC 5865) and expedited forwarding (RFC 3246).
-var codePointNames = func() (names [64]string) {
-	for class := range 8 {
-		names[class<<3] = fmt.Sprintf("CS%d", class)
-		for drop := 1; drop <= 3 && 1 <= class && class <= 4; drop++ {
-			names[class<<3|drop<<1] = fmt.Sprintf("AF%d%d", class, drop)
-		}
-	}
-	names[1], names[44], names[46] = "LE", "VA", "EF"
-	return names
-}()
-
 // codePoint is a flag of a code point by number or name. 0 or nothing is not said.
 func codePoint(p *uint8) *value {
 	return &value{kind: "dscp", show: func() string { return codePointText(*p) }, set: func(s string) error {
 		n, err := strconv.ParseUint(s, 10, 6)
-		if i := slices.Index(codePointNames[:], strings.ToUpper(s)); s != "" && i >= 0 {
-			n, err = uint64(i), nil
+		if code, ok := qos.CodePoint(s); ok {
+			n, err = uint64(code), nil
 		}
 		if err != nil && s != "" {
 			return fmt.Errorf("want a code point from 0 to 63, or its name, as EF, AF41 or CS5")
@@ -121,7 +109,7 @@ func codePointText(n uint8) string {
 	if n == 0 {
 		return ""
 	}
-	if name := codePointNames[n&63]; name != "" {
+	if name := qos.CodePointName(n); name != "" {
 		return name
 	}
 	return strconv.Itoa(int(n))
