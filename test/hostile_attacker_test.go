@@ -174,7 +174,7 @@ func (a *attacker) hugeMessages() (sent int) {
 }
 
 // lorises is how many connections one attacker holds at once.
-const lorises = 250
+const lorises = 100
 
 // loris opens connections and sends a message on each, an octet a second.
 func (a *attacker) loris() int {
@@ -184,7 +184,7 @@ func (a *attacker) loris() int {
 
 // deaf asks many times on each connection and reads no answer.
 func (a *attacker) deaf() int {
-	p := bytes.Repeat(a.framed(), 100)
+	p := bytes.Repeat(a.framed(), 30)
 	return a.hold(func(int) []byte { return p })
 }
 

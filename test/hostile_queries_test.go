@@ -17,7 +17,6 @@ import (
 const hostileCorefile = `
 example.org:PORT {
     bind 127.0.0.1
-    errors
     pprof 127.0.0.1:PPROF
     prometheus 127.0.0.1:METRICS
     farm {

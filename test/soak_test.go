@@ -70,7 +70,7 @@ func TestSoak(t *testing.T) {
 	c := startCoreDNS(t, corefile(1))
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3")
 
-	asked := startSteady(t, of(c.addr), service, "static.example.org.")
+	asked := startSteady(t, of(c.addr).again(), service, "static.example.org.")
 	churn := &churn{
 		database: db, agents: a, issuer: newIssuer(t, db), dns: c.addr, chance: rand.New(rand.NewPCG(7, 7)), did: make(map[string]int),
 	}

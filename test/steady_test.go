@@ -1,9 +1,12 @@
 package test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +37,18 @@ func of(addr string) lookup {
 			return exchangeTCP(addr, question(name, dns.TypeA))
 		}
 		return exchange(addr, question(name, dns.TypeA))
+	}
+}
+
+// again connects once more where a name server closed a TCP connection, as resolvers do (RFC 7766, section 6.2.4): one
+// that is reloaded closes those that it has accepted and not read from yet.
+func (l lookup) again() lookup {
+	return func(name string, tcp bool) (*dns.Msg, error) {
+		r, err := l(name, tcp)
+		if tcp && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)) {
+			return l(name, tcp)
+		}
+		return r, err
 	}
 }
 
