@@ -54,7 +54,8 @@ func newSite(t testing.TB, redis string) *site {
 		"middle": {id: "middle", addr: "127.0.0.12", service: 50 * time.Millisecond, collect: byORCA},
 		"slow":   {id: "slow", addr: "127.0.0.13", service: 100 * time.Millisecond, collect: byPrometheus},
 	}
-	s.farm("service", "set", siteName, "--ttl", "1", "--slow-start", "2s", "--drain", "2s")
+	// The shares that one resolver is given tell of utilisation under headroom; predict leaves a resolver where it is.
+	s.farm("service", "set", siteName, "--policy", "headroom", "--ttl", "1", "--slow-start", "2s", "--drain", "2s")
 	for _, server := range s.servers {
 		s.bringUp(server)
 	}
