@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +64,7 @@ const levelled = `farm example.org {
 
 // shelf is books for tests: what they hold is put there by hand, and what is asked is only noted.
 type shelf struct {
+	mu      sync.Mutex // guards grants
 	ring    *qos.Keyring
 	handles map[qos.HandleID]qos.HandleRecord
 	grants  map[qos.ClientID]*qos.Grant
@@ -81,6 +83,8 @@ func (s *shelf) Handle(id qos.HandleID) (qos.HandleRecord, bool) {
 }
 
 func (s *shelf) Grant(_ string, c qos.ClientID) (*qos.Grant, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	g, ok := s.grants[c]
 	return g, ok
 }
@@ -566,7 +570,9 @@ func TestWait(t *testing.T) {
 					time.Sleep(50 * time.Millisecond)
 					g := *grant
 					g.State = state
+					s.mu.Lock()
 					s.grants[alice] = &g
+					s.mu.Unlock()
 					s.changed <- struct{}{}
 				}
 			}()
