@@ -91,8 +91,8 @@ func (v *victim) later() {
 	v.append("web1", `{"addresses":["192.0.2.1"],"rack":{"row":7},"weight":1}`)
 	v.Do("HSET", v.keys[0], "schema", "2", "writer", "99.0")
 	v.Do("HSET", strings.Replace(v.keys[3], ":srvs:", ":racks:", 1), "web1", "7")
-	// Everything is read anew.
-	v.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	// A revision that is missing: everything is read anew.
+	v.Do("HINCRBY", v.keys[0], "rev", "1")
 }
 
 // reportAt reports on a server as an agent whose clock is off, and says so.
