@@ -358,7 +358,8 @@ func TestTrace(t *testing.T) {
 	}
 	tr.add(time.Now(), "Server", "Client", "200")
 	tr.lookup(t, c.addr, token, func(a *qos.Asked) { a.Drop, a.HasRelease, a.Release = true, true, shown.Grant })
-	await(t, "the session to be deleted", func() bool { return tr.has("204") })
+	// What Redis shows of its commands comes a moment later than what they bring about.
+	await(t, "the session to be deleted", func() bool { return tr.has("204") && tr.has("stream: grant ended") })
 
 	got := mermaid(tr.sequence())
 	is, _ := section(t, "trace", got)
