@@ -47,48 +47,29 @@ func (o outcome) rcode() int {
 	return dns.RcodeServerFailure
 }
 
+// counterVec makes counters of farm, and has them told.
+func counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return promauto.NewCounterVec(prometheus.CounterOpts{Namespace: plugin.Namespace, Subsystem: pluginName, Name: name, Help: help}, labels)
+}
+
 var (
-	requestsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "requests_total",
-		Help:      "Counter of queries in the zones of farm, by what became of them.",
-	}, []string{"server", "zone", "view", "outcome"})
+	requestsTotal = counterVec("requests_total",
+		"Counter of queries in the zones of farm, by what became of them.", "server", "zone", "view", "outcome")
 
-	ladderTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "ladder_total",
-		Help:      "Counter of decisions, by how far down the ladder they went.",
-	}, []string{"rung"})
+	ladderTotal = counterVec("ladder_total",
+		"Counter of decisions, by how far down the ladder they went.", "rung")
 
-	methodsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "methods_total",
-		Help:      "Counter of decisions, by what they went by: the policy, or under predict the steps down from it.",
-	}, []string{"method"})
+	methodsTotal = counterVec("methods_total",
+		"Counter of decisions, by what they went by: the policy, or under predict the steps down from it.", "method")
 
-	sharedTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "shared_total",
-		Help:      "Counter of what other replicas said of the resolvers of a service, by whether it could be read.",
-	}, []string{"outcome"})
+	sharedTotal = counterVec("shared_total",
+		"Counter of what other replicas said of the resolvers of a service, by whether it could be read.", "outcome")
 
-	entitlementsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "entitlements_total",
-		Help:      "Counter of lookups that ask for a level or have one, by how the client has shown who it is, and by what it may have.",
-	}, []string{"origin", "outcome"})
+	entitlementsTotal = counterVec("entitlements_total",
+		"Counter of lookups that ask for a level or have one, by how the client has shown who it is, and by what it may have.", "origin", "outcome")
 
-	grantRequestsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Namespace: plugin.Namespace,
-		Subsystem: pluginName,
-		Name:      "grant_requests_total",
-		Help:      "Counter of requests for grants that lookups gave rise to, by what became of them before they left.",
-	}, []string{"outcome"})
+	grantRequestsTotal = counterVec("grant_requests_total",
+		"Counter of requests for grants that lookups gave rise to, by what became of them before they left.", "outcome")
 
 	decisionSeconds = promauto.NewHistogram(prometheus.HistogramOpts{
 		Namespace: plugin.Namespace,

@@ -215,16 +215,20 @@ func readPrefix(p *parser, args []string, conf *config) error {
 	return nil
 }
 
-func readState(p *parser, args []string, conf *config) error {
+func readState(p *parser, args []string, conf *config) (err error) {
+	conf.store.StateFile, err = p.file("state", args)
+	return err
+}
+
+// file reads the name of a file. A relative one is under the server block's root.
+func (p *parser) file(name string, args []string) (string, error) {
 	if len(args) != 1 {
-		return p.Err("state needs one file name")
+		return "", p.Errf("%s needs one file name", name)
 	}
-	file := args[0]
-	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(file) {
-		file = filepath.Join(root, file)
+	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(args[0]) {
+		return filepath.Join(root, args[0]), nil
 	}
-	conf.store.StateFile = file
-	return nil
+	return args[0], nil
 }
 
 func readMaxStale(p *parser, args []string, conf *config) (err error) {

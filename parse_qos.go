@@ -2,7 +2,6 @@ package farm
 
 import (
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 
-	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 )
@@ -85,16 +83,9 @@ func readOption(p *parser, args []string, c *qosConfig) error {
 }
 
 // readKeys reads: keys FILE
-func readKeys(p *parser, args []string, c *qosConfig) error {
-	if len(args) != 1 {
-		return p.Err("keys needs one file name")
-	}
-	file := args[0]
-	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(file) {
-		file = filepath.Join(root, file)
-	}
-	p.conf.store.KeyFile = file
-	return nil
+func readKeys(p *parser, args []string, _ *qosConfig) (err error) {
+	p.conf.store.KeyFile, err = p.file("keys", args)
+	return err
 }
 
 func readWait(p *parser, args []string, c *qosConfig) (err error) {
