@@ -2,15 +2,11 @@ package agent
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"reflect"
-	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"github.com/coredns-farm/farm/conf"
 )
 
 // Config is what an agent is told. Zero fields take the defaults that stand beside them. docs/agent.md has every key.
@@ -107,75 +103,21 @@ type Probed struct {
 	Probe    []Probe  `yaml:"probe"`
 }
 
-// maxConfig bounds a configuration file, in octets.
-const maxConfig = 1 << 20
-
 // Load reads a configuration file. It does not validate: what flags say may still come on top.
-func Load(path string) (Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Config{}, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return Config{}, err
-	}
-	cfg, err := Parse(b)
-	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return cfg, nil
-}
+func Load(path string) (Config, error) { return conf.Load[Config](path, expected) }
 
-// Parse parses a configuration. Keys that are unknown or there twice are errors. Errors begin with LINE:COLUMN: where
-// that is known, and never quote the text, which may hold passwords.
-func Parse(b []byte) (Config, error) {
-	var cfg Config
-	if len(b) > maxConfig {
-		return cfg, fmt.Errorf("larger than %d octets", maxConfig)
-	}
-	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict())
-	if err := decodeNext(dec, &cfg); err != nil && err != io.EOF {
-		return Config{}, located(err)
-	}
-	if err := decodeNext(dec, new(any)); err != io.EOF {
-		return Config{}, errors.New("expected one YAML document")
-	}
-	return cfg, nil
-}
+// Parse parses a configuration, as conf.Parse does.
+func Parse(b []byte) (Config, error) { return conf.Parse[Config](b, expected) }
 
-// decodeNext decodes the next document. The decoder panics on some texts, such as a tag before a list's place.
-func decodeNext(dec *yaml.Decoder, into any) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("the YAML makes no sense; a tag, an anchor or an alias where none is expected")
-		}
-	}()
-	return dec.Decode(into)
-}
-
-func located(err error) error {
-	var y yaml.Error
-	if !errors.As(err, &y) || y.GetToken() == nil || y.GetToken().Position == nil {
-		return err
-	}
-	at := y.GetToken().Position
-	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, messageOf(y))
-}
-
-// messageOf speaks of what the operator can write, where the decoder speaks of Go's types.
-func messageOf(y yaml.Error) string {
-	t, ok := errors.AsType[*yaml.TypeError](y)
+// expected speaks of what the operator can write.
+func expected(t reflect.Type) string {
 	switch {
-	case !ok || t.DstType == nil:
-		return y.GetMessage()
-	case t.DstType == reflect.TypeFor[time.Duration]():
+	case t == reflect.TypeFor[time.Duration]():
 		return "expected a duration with its unit, such as 2s"
-	case t.DstType.Kind() == reflect.Int || t.DstType.Kind() == reflect.Float64:
+	case t.Kind() == reflect.Int || t.Kind() == reflect.Float64:
 		return "expected a number"
 	}
-	return y.GetMessage()
+	return ""
 }
 
 // The defaults.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coredns-farm/farm/conf"
 )
 
 // minimal is the least an agent must be told.
@@ -38,7 +40,7 @@ var parseTests = []struct{ name, text, err string }{
 	{"two documents", minimal + "---\nport: 1\n", "expected one YAML document"},
 	{"not YAML", "redis: [\n", "1:8:"},
 	{"a tag that panics the decoder", "services: !x y\n", "makes no sense"},
-	{"too large", "# " + strings.Repeat("x", maxConfig), "larger than"},
+	{"too large", "# " + strings.Repeat("x", conf.MaxSize), "larger than"},
 }
 
 func TestParse(t *testing.T) {

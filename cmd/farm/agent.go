@@ -14,7 +14,6 @@ import (
 
 	"github.com/coredns-farm/farm/agent"
 	"github.com/coredns-farm/farm/steer"
-	"github.com/coredns-farm/farm/store"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -117,19 +116,8 @@ func (a *app) agentConfig(flags *pflag.FlagSet, file string) (agent.Config, erro
 	if err := merge(flags, agentFields, &cfg); err != nil {
 		return cfg, err
 	}
-	if len(a.redis) > 0 || len(cfg.Redis) == 0 {
-		cfg.Redis = a.urls()
-	}
-	if a.prefix != "" || cfg.Prefix == "" {
-		cfg.Prefix = a.keyPrefix()
-	}
-	if err := cfg.Validate(); err != nil {
-		return cfg, refusedf("configuration: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
-	if _, err := store.ParseURLs(cfg.Redis); err != nil {
-		return cfg, refusedf("configuration: %w", err)
-	}
-	return cfg, nil
+	a.reach(&cfg.Redis, &cfg.Prefix)
+	return cfg, checked(cfg.Validate, cfg.Redis)
 }
 
 // runAgent runs an agent until it has left, or a signal has ended it.

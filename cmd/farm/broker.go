@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/coredns-farm/farm/qos/broker"
-	"github.com/coredns-farm/farm/store"
 
 	"github.com/spf13/cobra"
 )
@@ -69,19 +67,8 @@ func (a *app) brokerConfig(file string) (broker.Config, error) {
 	if err != nil {
 		return cfg, refusedf("configuration: %w", err)
 	}
-	if len(a.redis) > 0 || len(cfg.Redis) == 0 {
-		cfg.Redis = a.urls()
-	}
-	if a.prefix != "" || cfg.Prefix == "" {
-		cfg.Prefix = a.keyPrefix()
-	}
-	if err := cfg.Validate(); err != nil {
-		return cfg, refusedf("configuration: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
-	if _, err := store.ParseURLs(cfg.Redis); err != nil {
-		return cfg, refusedf("configuration: %w", err)
-	}
-	return cfg, nil
+	a.reach(&cfg.Redis, &cfg.Prefix)
+	return cfg, checked(cfg.Validate, cfg.Redis)
 }
 
 // runBroker runs a broker until a signal ends it.

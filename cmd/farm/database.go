@@ -136,3 +136,24 @@ func registeredBy(r *store.ServerRecord) string {
 	}
 	return r.By
 }
+
+// reach settles which database a configuration file means: flags go over it, and it goes over the environment.
+func (a *app) reach(urls *[]string, prefix *string) {
+	if len(a.redis) > 0 || len(*urls) == 0 {
+		*urls = a.urls()
+	}
+	if a.prefix != "" || *prefix == "" {
+		*prefix = a.keyPrefix()
+	}
+}
+
+// checked says what is wrong with a configuration, on one line.
+func checked(validate func() error, urls []string) error {
+	if err := validate(); err != nil {
+		return refusedf("configuration: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if _, err := store.ParseURLs(urls); err != nil {
+		return refusedf("configuration: %w", err)
+	}
+	return nil
+}

@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"reflect"
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
+	"github.com/coredns-farm/farm/conf"
 	"github.com/coredns-farm/farm/qos/element/camara"
 	"github.com/coredns-farm/farm/qos/element/linux"
 	"github.com/coredns-farm/farm/store"
@@ -37,71 +35,16 @@ type Element struct {
 // checker is a kind of element's configuration.
 type checker interface{ Check() error }
 
-// Bounds of a configuration.
-const (
-	maxConfig   = 1 << 20 // octets of a file
-	maxElements = 64
-)
+// maxElements bounds the elements of a configuration.
+const maxElements = 64
 
 // Load reads a configuration file. It does not validate: what flags say may still come on top.
-func Load(path string) (Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Config{}, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return Config{}, err
-	}
-	cfg, err := Parse(b)
-	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return cfg, nil
-}
+func Load(path string) (Config, error) { return conf.Load[Config](path, expected) }
 
-// Parse parses a configuration. Keys that are unknown or there twice are errors. Errors begin with LINE:COLUMN: where
-// that is known, and never quote the text, which may hold passwords.
-func Parse(b []byte) (Config, error) {
-	var cfg Config
-	if len(b) > maxConfig {
-		return cfg, fmt.Errorf("larger than %d octets", maxConfig)
-	}
-	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict())
-	if err := decodeNext(dec, &cfg); err != nil && err != io.EOF {
-		return Config{}, located(err)
-	}
-	if err := decodeNext(dec, new(any)); err != io.EOF {
-		return Config{}, errors.New("expected one YAML document")
-	}
-	return cfg, nil
-}
+// Parse parses a configuration, as conf.Parse does.
+func Parse(b []byte) (Config, error) { return conf.Parse[Config](b, expected) }
 
-// decodeNext decodes the next document. The decoder panics on some texts.
-func decodeNext(dec *yaml.Decoder, into any) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("the YAML makes no sense; a tag, an anchor or an alias where none is expected")
-		}
-	}()
-	return dec.Decode(into)
-}
-
-func located(err error) error {
-	var y yaml.Error
-	if !errors.As(err, &y) || y.GetToken() == nil || y.GetToken().Position == nil {
-		return err
-	}
-	message := y.GetMessage()
-	if t, ok := errors.AsType[*yaml.TypeError](y); ok && t.DstType != nil {
-		message = expected(t.DstType)
-	}
-	at := y.GetToken().Position
-	return fmt.Errorf("%d:%d: %s", at.Line, at.Column, message)
-}
-
-// expected speaks of what the operator can write, where the decoder speaks of Go's types.
+// expected speaks of what the operator can write.
 func expected(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/coredns-farm/farm/conf"
 )
 
 const minimal = `redis: [redis://127.0.0.1]
@@ -38,7 +40,7 @@ func TestConfig(t *testing.T) {
 		{"an operator that is not said", "redis: [x]\nelements: [{name: edge, camara: {}}]\n", "elements[0].camara.url: expected"},
 		{"metrics nowhere", minimal + "metrics: everywhere\n", "metrics: expected HOST:PORT"},
 		{"a name of two words", minimal + "name: my broker\n", "name: expected"},
-		{"too long", minimal + "#" + strings.Repeat(" ", maxConfig), "larger than"},
+		{"too long", minimal + "#" + strings.Repeat(" ", conf.MaxSize), "larger than"},
 	} {
 		cfg, err := Parse([]byte(c.text))
 		if err == nil {

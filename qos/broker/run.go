@@ -24,11 +24,7 @@ import (
 // database or an element that is out of reach is no error: Run goes on trying. What elements that only say what they
 // would do have to say, they write to out.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) error {
-	if err := cfg.Validate(); err != nil {
-		return fmt.Errorf("config: %w", err)
-	}
-	cfg = cfg.withDefaults()
-	db, err := store.Dial(cfg.Redis, cfg.Prefix)
+	cfg, db, err := dial(cfg)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
@@ -107,14 +103,20 @@ func (m *metrics) serve(addr string, log *slog.Logger) (io.Closer, error) {
 	return server, nil
 }
 
-// DryRun writes to out what the Linux elements would do for the grants and requests that stand in the database, and does
-// none of it. It takes no work and asks no operator.
-func DryRun(ctx context.Context, cfg Config, out io.Writer) error {
+// dial checks a configuration, fills it in, and makes a client of its database.
+func dial(cfg Config) (Config, *store.Client, error) {
 	if err := cfg.Validate(); err != nil {
-		return fmt.Errorf("config: %w", err)
+		return cfg, nil, err
 	}
 	cfg = cfg.withDefaults()
 	db, err := store.Dial(cfg.Redis, cfg.Prefix)
+	return cfg, db, err
+}
+
+// DryRun writes to out what the Linux elements would do for the grants and requests that stand in the database, and does
+// none of it. It takes no work and asks no operator.
+func DryRun(ctx context.Context, cfg Config, out io.Writer) error {
+	cfg, db, err := dial(cfg)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}

@@ -52,15 +52,11 @@ func secondsUntil(later, end int64) int32 {
 
 // prolong adds seconds to a session. In a state that allows none, what counts is the session as it has become.
 func (e *Element) prolong(ctx context.Context, g *qos.Grant, session string, more int32) (*sessionInfo, answer, error) {
-	ans, err := e.call(ctx, call{method: http.MethodPost, path: "/sessions/" + session + "/extend", grant: g.ID,
+	info, ans, err := e.session(ctx, call{method: http.MethodPost, path: "/sessions/" + session + "/extend", grant: g.ID,
 		body: extendSession{more}, expect: http.StatusOK})
 	if problemOf(err).is(http.StatusConflict) {
 		return e.fetch(ctx, g.ID, session)
 	}
-	if err != nil {
-		return nil, ans, err
-	}
-	info, err := decodeSession(ans.body)
 	return info, ans, err
 }
 

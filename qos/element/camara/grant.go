@@ -95,17 +95,17 @@ func (e *Element) post(ctx context.Context, g *qos.Grant, req *createSession) (*
 		req.Sink = e.sink.urlOf(g.ID)
 		req.SinkCredential = e.sink.credential(g.ID, e.now().Add(e.profiles.longest(req)))
 	}
-	ans, err := e.call(ctx, call{method: http.MethodPost, path: "/sessions", grant: g.ID, body: req, expect: http.StatusCreated})
-	if err != nil {
-		return nil, ans, err
-	}
-	info, err := decodeSession(ans.body)
-	return info, ans, err
+	return e.session(ctx, call{method: http.MethodPost, path: "/sessions", grant: g.ID, body: req, expect: http.StatusCreated})
 }
 
 // fetch gets a session as it is.
 func (e *Element) fetch(ctx context.Context, id qos.GrantID, session string) (*sessionInfo, answer, error) {
-	ans, err := e.call(ctx, call{method: http.MethodGet, path: "/sessions/" + session, grant: id, expect: http.StatusOK})
+	return e.session(ctx, call{method: http.MethodGet, path: "/sessions/" + session, grant: id, expect: http.StatusOK})
+}
+
+// session makes a call that is answered with a session.
+func (e *Element) session(ctx context.Context, c call) (*sessionInfo, answer, error) {
+	ans, err := e.call(ctx, c)
 	if err != nil {
 		return nil, ans, err
 	}
