@@ -14,11 +14,12 @@ import (
 // prober asks for the addresses of a service all the time, at a fixed rate, whatever happens to what is asked. One
 // lookup in ten goes over TCP.
 type prober struct {
-	t          testing.TB
-	addr, name string
-	began      time.Time
-	quit       chan struct{}
-	loop       sync.WaitGroup
+	t     testing.TB
+	ask   lookup
+	name  string
+	began time.Time
+	quit  chan struct{}
+	loop  sync.WaitGroup
 
 	mu     sync.Mutex
 	seen   []sighting
@@ -37,8 +38,10 @@ const probeRate = 200 // lookups a second
 // maxInFlight bounds lookups that wait. A name server that hangs is found out all the same: they time out.
 const maxInFlight = 400
 
-func startProber(t testing.TB, addr, name string) *prober {
-	p := &prober{t: t, addr: addr, name: name, began: time.Now(), quit: make(chan struct{})}
+func startProber(t testing.TB, addr, name string) *prober { return startProberBy(t, of(addr), name) }
+
+func startProberBy(t testing.TB, ask lookup, name string) *prober {
+	p := &prober{t: t, ask: ask, name: name, began: time.Now(), quit: make(chan struct{})}
 	p.loop.Go(p.run)
 	t.Cleanup(p.stop)
 	return p
@@ -63,12 +66,8 @@ func (p *prober) run() {
 }
 
 func (p *prober) lookup(tcp bool) {
-	ask := exchange
-	if tcp {
-		ask = exchangeTCP
-	}
 	began := time.Now()
-	r, err := ask(p.addr, question(p.name, dns.TypeA))
+	r, err := p.ask(p.name, tcp)
 	err = failure(r, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()

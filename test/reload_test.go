@@ -49,7 +49,7 @@ func TestReload(t *testing.T) {
 	await(t, "the first answer that is not stale", func() bool {
 		return len(extendedErrors(ask(t, c.addr, "www.example.org", dns.TypeA))) == 0
 	})
-	asked := startProber(t, c.addr, "www.example.org")
+	asked := startProberBy(t, of(c.addr).again(), "www.example.org")
 	asked.fresh(sample)
 	// The first reload is not like the others: two generations stand beside each other from then on, for a while.
 	c.reload(t)
@@ -87,7 +87,7 @@ func TestReloadOfAnEditedCorefile(t *testing.T) {
 	db.server("www.example.org.", "web2", "192.0.2.2")
 	c, pprof := startReloading(t, redis.URL, "reload 2s 1s")
 	awaitGiven(t, c.addr, "www.example.org", "192.0.2.1", "192.0.2.2")
-	asked := startProber(t, c.addr, "www.example.org")
+	asked := startProberBy(t, of(c.addr).again(), "www.example.org")
 
 	edited := reloadText(redis.URL, pprof, "reload 2s 1s", "17")
 	c.write(t, strings.Replace(edited, "server web1 192.0.2.1", "server web1 192.0.2.1\n            server web3 192.0.2.3", 1))
