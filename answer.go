@@ -111,9 +111,8 @@ func (q *query) owner() string { return q.r.Question[0].Name }
 
 // addresses answers A or AAAA: with the addresses of the picked servers, or as an alias of the first one's name.
 func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
-	var p steer.Pick
-	f.decide(q, farm, kind, family|steer.Named, &p)
-	if target := f.target(q, farm, &p); target != "" {
+	p := f.decide(q, farm, kind, family|steer.Named)
+	if target := f.target(q, farm, p); target != "" {
 		return q.answer([]dns.RR{q.cname(target, p.TTL)})
 	}
 	n := 0
@@ -133,9 +132,8 @@ func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family ste
 
 // alias answers CNAME.
 func (f *Farm) alias(q *query, farm *steer.Farm) *dns.Msg {
-	var p steer.Pick
-	f.decide(q, farm, steer.KindA, steer.Named, &p)
-	if target := f.target(q, farm, &p); target != "" {
+	p := f.decide(q, farm, steer.KindA, steer.Named)
+	if target := f.target(q, farm, p); target != "" {
 		return q.answer([]dns.RR{q.cname(target, p.TTL)})
 	}
 	return q.nodata()
@@ -183,10 +181,9 @@ func (q *query) hostAnswer(addrs []netip.Addr, ttl uint32) *dns.Msg {
 
 // srv answers SRV: a record a server, in proportion to what the decision weighs them, and their addresses beside.
 func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
-	var p steer.Pick
-	f.decide(q, farm, steer.KindSRV, steer.AnyFamily, &p)
+	p := f.decide(q, farm, steer.KindSRV, steer.AnyFamily)
 	if p.Rung == steer.Fallback {
-		return f.fallBack(q, farm, &p)
+		return f.fallBack(q, farm, p)
 	}
 	most := 0.0
 	for _, i := range p.Servers[:p.N] {
@@ -224,10 +221,9 @@ func srvWeight(weight, most float64) uint16 {
 
 // svcb answers SVCB and HTTPS: one ServiceMode record a server, in the order of the pick, for they carry no weights.
 func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
-	var p steer.Pick
-	f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily, &p)
+	p := f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily)
 	if p.Rung == steer.Fallback {
-		return f.fallBack(q, farm, &p)
+		return f.fallBack(q, farm, p)
 	}
 	var rrs []dns.RR
 	for _, i := range p.Servers[:p.N] {

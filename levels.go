@@ -21,8 +21,7 @@ type wish struct {
 	shown         qos.Shown
 }
 
-// noWish is that of all the queries that say nothing. It is only read: most queries need not have the room on their stack
-// (which grew by copying), nor on the heap.
+// noWish is that of all the queries that say nothing. It is only read.
 var noWish wish
 
 // readQoS reads what a query says about quality of service: its option here, its labels off its name. What is left is
@@ -33,7 +32,8 @@ func (f *Farm) readQoS(q *query) (ok bool) {
 	if data == nil && !qos.MayHaveLabels(q.name) && len(c.tsig)+len(c.certs)+len(c.subnets) == 0 {
 		return true
 	}
-	q.wish = &wish{code: c.code, asksByOption: data != nil}
+	q.wish = &q.room
+	q.code, q.asksByOption = c.code, data != nil
 	if data != nil && qos.ParseOption(data, &q.option) != nil {
 		return false
 	}

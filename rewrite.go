@@ -79,7 +79,7 @@ func (f *Farm) steered(q *query, m *dns.Msg) *dns.Msg {
 // noteKept counts the servers whose addresses stayed in the answer, and tells other plugins of them. Strangers are
 // nobody's.
 func (f *Farm) noteKept(q *query, farm *steer.Farm, addrs []netip.Addr, kept []int) {
-	var p steer.Pick
+	p := &q.pick
 	for _, i := range kept {
 		s := int32(farm.ByAddress(addrs[i]))
 		if s >= 0 && p.N < len(p.Servers) && !slices.Contains(p.Servers[:p.N], s) {
@@ -87,8 +87,8 @@ func (f *Farm) noteKept(q *query, farm *steer.Farm, addrs []netip.Addr, kept []i
 			p.N++
 		}
 	}
-	f.memory.picks.add(farm, &p)
-	f.describe(q, farm, &p)
+	f.memory.picks.add(farm, p)
+	f.describe(q, farm, p)
 }
 
 // reduced returns a copy of an answer that has, of its records at some places, only those that are kept, last and in

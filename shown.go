@@ -46,8 +46,7 @@ func (f *Farm) grant(q *query, farm *steer.Farm) *dns.Msg {
 		return q.nodata()
 	}
 	g := f.grantOf(q, farm)
-	var none steer.Pick
-	q.show(farm, g, &none)
+	q.show(farm, g, &q.pick)
 	if g != nil {
 		q.shown.Server = g.Server
 	}

@@ -24,6 +24,7 @@ const (
 const usage = `Measures farm beside its peers, on real processes: CoreDNS, Redis, dnsperf, gdnsd, PowerDNS.
 
   go run ./bench                 what an answer costs, and how many there are a second: about six minutes
+  go run ./bench profile         where the time of an answer goes: farm beside whoami
   go run ./bench freshness       how soon answers follow a report
   go run ./bench scale           what large farms take, and how many reports a core absorbs
   go run ./bench -docs           all of it, and writes docs/performance.md with its plot, and docs/scale.md
@@ -35,13 +36,15 @@ scripts/bench-setup.sh installs what is needed. Nothing else should run on the m
 
 // options is what the command line says.
 type options struct {
-	command    string // compare, freshness or scale
+	command    string // one of actions
 	output     string
 	rows       string
 	rounds     int
 	seconds    float64
 	docs, list bool
 }
+
+var actions = []string{"compare", "profile", "freshness", "scale"}
 
 // Bounds of what may be asked for.
 const (
@@ -88,7 +91,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.output, "o", "table", "`form` of the output: table or json")
-	f.StringVar(&o.rows, "rows", "all", "`names` of name servers to compare, with commas; "+base+" is always among them")
+	f.StringVar(&o.rows, "rows", allRows, "`names` of name servers to compare, with commas; "+base+" is always among them")
 	f.IntVar(&o.rounds, "rounds", 5, "how many `times` to measure each name server")
 	f.Float64Var(&o.seconds, "seconds", 5, "how many `seconds` each measurement takes")
 	f.BoolVar(&o.docs, "docs", false, "measure everything, and write docs/performance.md, its plot, and docs/scale.md")
@@ -105,8 +108,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 
 func (o *options) check(f *flag.FlagSet) error {
 	switch {
-	case !slices.Contains([]string{"compare", "freshness", "scale"}, o.command):
-		return fmt.Errorf("command %q: expected compare, freshness or scale", o.command)
+	case !slices.Contains(actions, o.command):
+		return fmt.Errorf("command %q: expected one of %s", o.command, strings.Join(actions, ", "))
 	case f.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.output != "table" && o.output != "json":
@@ -115,7 +118,7 @@ func (o *options) check(f *flag.FlagSet) error {
 		return fmt.Errorf("-rounds %d: expected 1 to %d", o.rounds, maxRounds)
 	case !(o.seconds >= 0.1 && o.seconds <= maxSeconds):
 		return fmt.Errorf("-seconds %v: expected 0.1 to %d", o.seconds, maxSeconds)
-	case o.docs && (o.rows != "all" || o.command != "compare"):
+	case o.docs && (o.rows != allRows || o.command != "compare"):
 		return errors.New("-docs measures everything: expected neither -rows nor a command")
 	}
 	return nil
@@ -138,6 +141,12 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 		return writeDocs(ctx, l, ".", o.rounds, o.seconds)
 	}
 	switch o.command {
+	case "profile":
+		results, err := profileRows(ctx, l, profiledOf(chosen, o.rows), o.rounds, o.seconds)
+		if err != nil {
+			return err
+		}
+		return write(stdout, o.output, results, func(w io.Writer) error { return aligned(w, profileHead(results), profileLines(results)) })
 	case "freshness":
 		results, err := measureFreshness(ctx, l, o.seconds)
 		if err != nil {
@@ -186,6 +195,9 @@ func list(w io.Writer) error {
 	return nil
 }
 
+// allRows stands for every row.
+const allRows = "all"
+
 // chooseRows returns the named rows in their order, the base first.
 func chooseRows(names string) ([]*row, error) {
 	wanted := strings.Split(names, ",")
@@ -196,11 +208,11 @@ func chooseRows(names string) ([]*row, error) {
 		if at >= 0 {
 			wanted = slices.Delete(wanted, at, at+1)
 		}
-		if at >= 0 || r.name == base || names == "all" {
+		if at >= 0 || r.name == base || names == allRows {
 			chosen = append(chosen, r)
 		}
 	}
-	if names != "all" && len(wanted) > 0 {
+	if names != allRows && len(wanted) > 0 {
 		return nil, fmt.Errorf("-rows: no name server %q: -list shows them", wanted[0])
 	}
 	return chosen, nil

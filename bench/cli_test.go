@@ -58,7 +58,7 @@ func TestChooseRows(t *testing.T) {
 			t.Errorf("%s: expected %s, got %v", names, want, got)
 		}
 	}
-	if all, err := chooseRows("all"); err != nil || len(all) != len(rows) {
+	if all, err := chooseRows(allRows); err != nil || len(all) != len(rows) {
 		t.Errorf("Expected all rows, got %d and %v", len(all), err)
 	}
 }

@@ -58,7 +58,7 @@ func writeDocs(ctx context.Context, l *lab, root string, rounds int, seconds flo
 		return err // now, and not after minutes
 	}
 	all := everything{rounds: rounds, seconds: seconds, machine: machine()}
-	chosen, err := chooseRows("all")
+	chosen, err := chooseRows(allRows)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func budgetDocs(all *everything) string {
 		add(k.What, quantity(k.most, k.show), figureIn(k.took, k.show), k.met())
 	}
 	for _, r := range all.rows {
-		if r.row.name == "farm-predict" {
+		if r.row.name == headline {
 			add("processor time a query, `farm` over `whoami`, at saturation", "1.05", r.ratio.text(2), r.ratio.Median <= 1.05)
 		}
 	}

@@ -35,8 +35,11 @@ var rows = []row{
 // as failed lookups.
 const entitled = "farm {\nredis REDIS\npolicy predict\nlevel gold {\nrank 1\nceiling 0.9\nrefuse\n}\nqos {\nkeys KEYS\n}\n}"
 
-// base is the row that others are set against.
-const base = "whoami"
+// base is the row that others are set against, and headline the one that the budget speaks of.
+const (
+	base     = "whoami"
+	headline = "farm-predict"
+)
 
 // stage is what every row has in common: the same services and servers, in the database and in files.
 type stage struct {
