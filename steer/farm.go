@@ -129,12 +129,14 @@ type addrIndex struct {
 // Build makes a farm. It never fails: members are taken as valid (the store validates what it reads), and a farm
 // without members is legal. It does not keep in.Members, but keeps the servers that they point to. O(n log n).
 func Build(in Input) *Farm {
-	f := &Farm{Service: in.Service.withDefaults()}
-	members := sorted(in.Members)
-	if !f.inherit(in.Prev, members, in.Indexed) {
-		f.identify(members, in.Indexed)
+	f := &Farm{Service: in.Service.withDefaults(), State: make([]State, len(in.Members))}
+	members := in.Members
+	if !f.inherit(in.Prev, members, in.Indexed) { // in most cases: then they are sorted
+		members = sorted(members)
+		if !f.inherit(in.Prev, members, in.Indexed) {
+			f.identify(members, in.Indexed)
+		}
 	}
-	f.State = make([]State, len(members))
 	f.measure(members)
 	f.gate(members, in.Now)
 	f.weigh()
@@ -162,7 +164,7 @@ func sorted(members []Member) []Member {
 }
 
 // inherit takes over from the generation before what follows from the servers' names and addresses alone, if it had the
-// same servers. Most generations differ in what was reported only.
+// same servers, in its order. Most generations differ in what was reported only.
 func (f *Farm) inherit(prev *Farm, members []Member, indexed bool) bool {
 	if prev == nil || len(prev.Servers) != len(members) || prev.Service.Name != f.Service.Name || indexed != prev.indexed {
 		return false
@@ -174,6 +176,9 @@ func (f *Farm) inherit(prev *Farm, members []Member, indexed bool) bool {
 	}
 	f.Servers, f.byID, f.byAddr, f.indexed = prev.Servers, prev.byID, prev.byAddr, prev.indexed
 	f.families, f.hash, f.hashes = prev.families, prev.hash, prev.hashes
+	for i := range f.State {
+		f.State[i].Family = prev.State[i].Family
+	}
 	return true
 }
 
@@ -187,7 +192,8 @@ func (f *Farm) identify(members []Member, indexed bool) {
 		f.Servers[i] = m.Server
 		f.hashes[i] = hashString(m.Server.ID)
 		f.byID[i] = int32(i)
-		f.families |= m.Server.families()
+		f.State[i].Family = m.Server.families()
+		f.families |= f.State[i].Family
 	}
 	slices.SortFunc(f.byID, func(a, b int32) int { return strings.Compare(f.Servers[a].ID, f.Servers[b].ID) })
 	if f.indexed = indexed; indexed {
@@ -220,12 +226,11 @@ func (s Service) withDefaults() Service {
 // report does not speak for all, and many do.
 const priorUtil = 0.5
 
-// measure fills in families, utilisation and capacity. A server that nobody reports on counts as an average one.
+// measure fills in utilisation and capacity. A server that nobody reports on counts as an average one.
 func (f *Farm) measure(members []Member) {
 	known, utils := 1.0, priorUtil
 	for i := range members {
 		m, s := &members[i], &f.State[i]
-		s.Family = m.Server.families()
 		s.Known = m.Reported && m.Report.Utilization >= 0
 		if s.Known {
 			s.Util = m.Report.Utilization

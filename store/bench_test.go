@@ -68,8 +68,7 @@ func BenchmarkApplyReport(b *testing.B) {
 	s := &Store{replica: r, views: make(map[*View]struct{})}
 	v := newView(s, Base{})
 	s.views[v] = struct{}{}
-	s.publish()
-	s.refresh([]*View{v}, nil, true)
+	s.publish(always)
 	const burst = benchServices * benchServers / 5 / 10
 	reports := make([]entry, b.N)
 	for i := range reports {
@@ -86,7 +85,7 @@ func BenchmarkApplyReport(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%burst == burst-1 {
-			s.publish()
+			s.publish(always)
 		}
 	}
 	stop()
@@ -107,7 +106,8 @@ func BenchmarkLoad(b *testing.B) {
 			r.load(i, d, 1000)
 		}
 		v := newView(nil, Base{})
-		v.publish(new(sync.Mutex), r, v.due(r, nil, true, 1000), generation{now: 1000, edits: r.edits})
+		v.addAll(r)
+		v.publish(new(sync.Mutex), r, generation{now: 1000}, always)
 		if len(v.Load().Farms()) != benchServices {
 			b.Fatal(len(v.Load().Farms()))
 		}
@@ -155,7 +155,8 @@ func BenchmarkResync(b *testing.B) {
 			r.load(i, d, 1000)
 		}
 		v := newView(nil, Base{})
-		v.publish(new(sync.Mutex), r, v.due(r, nil, true, 1000), generation{now: 1000, edits: r.edits})
+		v.addAll(r)
+		v.publish(new(sync.Mutex), r, generation{now: 1000}, always)
 		if len(v.Load().Farms()) != benchServices {
 			b.Fatal(len(v.Load().Farms()))
 		}
@@ -170,7 +171,8 @@ func BenchmarkMemory(b *testing.B) {
 		runtime.ReadMemStats(&before)
 		r := benchReplica()
 		v := newView(nil, Base{})
-		v.publish(new(sync.Mutex), r, v.due(r, nil, true, 1000), generation{now: 1000, edits: r.edits})
+		v.addAll(r)
+		v.publish(new(sync.Mutex), r, generation{now: 1000}, always)
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		runtime.KeepAlive(r)

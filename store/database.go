@@ -196,7 +196,7 @@ func (db *Database) Answered(service string) bool {
 // tell; what they have learned of resolvers is not in it, but in Learned. Its times are on Redis's clock, Now.
 func (db *Database) Snapshot(b Base) *steer.Snapshot {
 	v := newView(nil, b)
-	r := db.replica
-	v.publish(new(sync.Mutex), r, v.due(r, nil, true, db.Now), generation{now: db.Now, edits: r.edits})
+	v.addAll(db.replica)
+	v.publish(new(sync.Mutex), db.replica, generation{now: db.Now}, always)
 	return v.Load()
 }

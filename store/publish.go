@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// How building is spread: at once when little happens, and in bursts for at most half of the time, unless that made
-// answers older than longestWait.
+// How building is spread: at once when little happens. In bursts it is published in strides, so that what was built does not
+// wait for the rest, and built for at most half of the time, unless one farm alone made answers older than longestWait.
 const (
+	stride      = 2 * time.Millisecond
 	buildShare  = 1
 	longestWait = 50 * time.Millisecond
 	tick        = time.Second
@@ -31,9 +32,12 @@ func (s *Store) publishLoop(ctx context.Context) {
 		case <-s.wake:
 		case <-ticker.C:
 			s.look()
+			s.addDue()
 		}
 		began := time.Now()
-		s.publish()
+		if s.publish(func() bool { return time.Since(began) < stride }) {
+			s.wakeUp()
+		}
 		if !pause(ctx, min(buildShare*time.Since(began), longestWait)) {
 			return
 		}
@@ -50,28 +54,40 @@ func (s *Store) look() {
 	s.tellGrants()
 }
 
-func (s *Store) publish() {
+// addDue has what changes by time alone built.
+func (s *Store) addDue() {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	views := make([]*View, 0, len(s.views))
 	for v := range s.views {
-		views = append(views, v)
+		v.addDue(s.now())
 	}
-	s.mu.Lock()
-	dirty := s.replica.dirty
-	s.replica.dirty = make(map[string]struct{})
-	s.mu.Unlock()
-	s.refresh(views, dirty, false)
 }
 
-// refresh brings views up to date.
-func (s *Store) refresh(views []*View, dirty map[string]struct{}, all bool) {
-	for _, v := range views {
-		s.mu.Lock()
-		g := generation{now: s.now(), edits: s.replica.edits, unread: !s.hasLoaded()}
-		g.stale, g.since = s.staleness(g.now)
-		names := v.due(s.replica, dirty, all, g.now)
-		s.mu.Unlock()
-		v.publish(&s.mu, s.replica, names, g)
+// publish brings every view up to date, as far as it may, and says whether there is more to do.
+func (s *Store) publish(may func() bool) (more bool) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.mu.Lock()
+	dirty := s.replica.dirty
+	s.replica.dirty = make(map[string]bool)
+	s.mu.Unlock()
+	for v := range s.views {
+		for name, edited := range dirty {
+			v.queue.add(name, edited)
+		}
+		more = s.refresh(v, may) || more
 	}
+	return more
 }
+
+// refresh brings a view up to date, as far as it may, and says whether there is more to do.
+func (s *Store) refresh(v *View, may func() bool) (more bool) {
+	s.mu.Lock()
+	g := generation{now: s.now(), unread: !s.hasLoaded()}
+	g.stale, g.since = s.staleness(g.now)
+	s.mu.Unlock()
+	return v.publish(&s.mu, s.replica, g, may)
+}
+
+// always is the leave to do everything.
+func always() bool { return true }

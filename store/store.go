@@ -195,7 +195,10 @@ func (s *Store) View(b Base) *View {
 	v := newView(s, b)
 	v.refs = 1
 	s.views[v] = struct{}{}
-	s.refresh([]*View{v}, nil, true)
+	s.mu.Lock()
+	v.addAll(s.replica)
+	s.mu.Unlock()
+	s.refresh(v, always)
 	return v
 }
 

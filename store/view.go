@@ -1,7 +1,6 @@
 package store
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,8 +23,8 @@ type View struct {
 	refs    int
 	board   *board
 	farms   map[string]*built
+	queue   queue          // what is to be built
 	members []steer.Member // for building, again and again
-	edits   uint64
 	seed    uint64
 }
 
@@ -53,54 +52,80 @@ func (v *View) Grant(service string, c qos.ClientID) (*qos.Grant, bool) {
 func (v *View) Close() { v.store.closeView(v) }
 
 func newView(s *Store, b Base) *View {
-	return &View{store: s, board: newBoard(b), farms: make(map[string]*built), seed: rand.Uint64()}
+	return &View{store: s, board: newBoard(b), farms: make(map[string]*built), queue: newQueue(), seed: rand.Uint64()}
 }
 
-// due lists what is to be built: the changed services, and those that change by time alone; or every one. The replica
-// must be locked.
-func (v *View) due(r *replica, dirty map[string]struct{}, all bool, now int64) []string {
-	names := slices.Collect(maps.Keys(dirty))
+// addAll has every service built. The replica must be locked.
+func (v *View) addAll(r *replica) {
+	for name := range v.farms {
+		v.queue.add(name, true)
+	}
+	for _, name := range v.board.names(r) {
+		v.queue.add(name, true)
+	}
+}
+
+// addDue has those built that change by time alone.
+func (v *View) addDue(now int64) {
 	for name, b := range v.farms {
-		if all || b.next != 0 && b.next <= now {
-			names = append(names, name)
+		if b.next != 0 && b.next <= now {
+			v.queue.add(name, false)
 		}
 	}
-	if all {
-		names = append(names, v.board.names(r)...)
+}
+
+// queue is the services that wait to be built. Who has waited longest comes first.
+type queue struct {
+	names []string
+	in    map[string]bool // whether more than reports changed
+}
+
+func newQueue() queue { return queue{in: make(map[string]bool)} }
+
+func (q *queue) add(name string, edited bool) {
+	was, waits := q.in[name]
+	if !waits {
+		q.names = append(q.names, name)
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	q.in[name] = was || edited
+}
+
+func (q *queue) take() (name string, edited bool) {
+	name = q.names[0]
+	edited = q.in[name]
+	q.names = q.names[1:]
+	delete(q.in, name)
+	return name, edited
 }
 
 // generation is what a publication is made of, apart from farms.
 type generation struct {
-	now   int64
-	edits uint64
-	stale bool
-	since int64
-
+	now    int64
+	stale  bool
+	since  int64
 	unread bool
 }
 
-// publish builds the named farms and publishes a snapshot if it differs from the last. It locks the replica for each
-// farm, not while it builds.
-func (v *View) publish(mu sync.Locker, r *replica, names []string, g generation) {
+// publish builds what waits, for as long as it may, and publishes a snapshot if it differs from the last. It locks the
+// replica for each farm, not while it builds. It says whether anything still waits.
+func (v *View) publish(mu sync.Locker, r *replica, g generation, may func() bool) (more bool) {
 	old := v.snap.Load()
-	fresh := old == nil
-	changed := make([]*steer.Farm, 0, len(names))
-	for _, name := range names {
+	fresh, edited := old == nil, false
+	var changed []*steer.Farm
+	for len(v.queue.names) > 0 && may() {
+		name, e := v.queue.take()
 		had := v.farms[name] != nil
 		f := v.build(mu, r, name, g.now)
 		if f != nil {
 			changed = append(changed, f)
+			edited = edited || e
 		}
 		fresh = fresh || had != (f != nil)
 	}
-	if !fresh && len(changed) == 0 && old.Stale == g.stale && old.Unread == g.unread && v.edits == g.edits {
-		return
+	if fresh || len(changed) > 0 || old.Stale != g.stale || old.Unread != g.unread {
+		v.snap.Store(v.next(old, changed, fresh, edited, g))
 	}
-	v.snap.Store(v.next(old, changed, fresh, g))
-	v.edits = g.edits
+	return len(v.queue.names) > 0
 }
 
 // build builds one farm; nil if there is no such service (any more).
@@ -126,7 +151,7 @@ func (v *View) build(mu sync.Locker, r *replica, name string, now int64) *steer.
 }
 
 // next makes a snapshot; fresh when the set of services is another.
-func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh bool, g generation) *steer.Snapshot {
+func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh, edited bool, g generation) *steer.Snapshot {
 	var snap *steer.Snapshot
 	if fresh {
 		farms := make([]*steer.Farm, 0, len(v.farms))
@@ -138,7 +163,7 @@ func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh bool, g ge
 	} else {
 		snap = old.With(changed...)
 	}
-	snap.Serial = nextSerial(old, fresh || g.edits != v.edits)
+	snap.Serial = nextSerial(old, fresh || edited)
 	snap.Stale, snap.Since, snap.Unread = g.stale, g.since, g.unread
 	return snap
 }
