@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -200,13 +201,25 @@ func (r *replica) setReport(sh *shard, rec record, m moment) error {
 		r.endSilence(m.now)
 	}
 	r.reported(m.now)
-	r.touch(rec.svc)
+	r.touch(rec.svc, w.after(old))
 	w.end = m.life + w.lease() - max(m.redis-w.at, 0)
 	if got.Reporter != "" {
 		return v.probed(got.Reporter, w)
 	}
 	v.heard(w, m)
 	return nil
+}
+
+// leap is how much more or less utilised a server has to be for it to be urgent. Less is no news: shares follow utilisation
+// in straight lines.
+const leap = 0.25
+
+// after says whether a report that follows another is urgent.
+func (w *word) after(old *word) change {
+	if old == nil || old.Health != w.Health || math.Abs(old.Utilization-w.Utilization) >= leap {
+		return urgent
+	}
+	return 0
 }
 
 // word returns what a reporter last said of the server, or nil; the empty reporter is the server's own agent.

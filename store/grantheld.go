@@ -151,7 +151,7 @@ func (r *replica) account(h *holdings, service string, from, to *grant) {
 	}
 	h.use(from, -1)
 	h.use(to, 1)
-	r.touch(service)
+	r.touch(service, urgent)
 }
 
 func live(g *grant) int {

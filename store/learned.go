@@ -124,7 +124,7 @@ func (r *replica) adopt(service string, capacity map[string]float64) (adopted bo
 		}
 	}
 	if adopted {
-		r.touch(service)
+		r.touch(service, 0)
 	}
 	return adopted
 }

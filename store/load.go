@@ -67,12 +67,12 @@ func (r *replica) prune(sh *shard, name string, s *service, another bool, life i
 	for id, v := range s.servers {
 		if v.own != nil && v.own.gone(sh.gen, another, life) {
 			v.own = nil
-			r.touch(name)
+			r.touch(name, urgent)
 		}
 		for reporter, w := range v.probes {
 			if w.gone(sh.gen, another, life) {
 				delete(v.probes, reporter)
-				r.touch(name)
+				r.touch(name, urgent)
 			}
 		}
 		// What an agent wanted of its own server, it will say again.

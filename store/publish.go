@@ -69,11 +69,11 @@ func (s *Store) publish(may func() bool) (more bool) {
 	defer s.publishing.Unlock()
 	s.mu.Lock()
 	dirty := s.replica.dirty
-	s.replica.dirty = make(map[string]bool)
+	s.replica.dirty = make(map[string]change)
 	s.mu.Unlock()
 	for v := range s.views {
-		for name, edited := range dirty {
-			v.queue.add(name, edited)
+		for name, c := range dirty {
+			v.queue.add(name, c)
 		}
 		more = s.refresh(v, may) || more
 	}

@@ -12,8 +12,8 @@ import (
 // (now is always the store's running clock, ms), no lock.
 type replica struct {
 	shards  [Shards]*shard
-	dirty   map[string]bool // services that changed since somebody asked, and whether by more than a report
-	edits   uint64          // counts changes other than reports
+	dirty   map[string]change // services that changed since somebody asked
+	edits   uint64            // counts changes other than reports
 	counts  counts
 	granted []holder // whose grants changed, for whoever tells
 	once    bool     // read once and not followed: nobody gets the benefit of the doubt
@@ -96,7 +96,7 @@ type word struct {
 }
 
 func newReplica() *replica {
-	r := &replica{dirty: make(map[string]bool)}
+	r := &replica{dirty: make(map[string]change)}
 	r.counts.applied = make(map[string]uint64)
 	r.counts.rejected = make(map[string]uint64)
 	for i := range r.shards {
@@ -162,10 +162,10 @@ func (v *server) alive(life int64) bool {
 }
 
 // touch notes that a service has to be built anew; edit, also that more than a report changed.
-func (r *replica) touch(svc string) { r.dirty[svc] = r.dirty[svc] }
+func (r *replica) touch(svc string, c change) { r.dirty[svc] |= c }
 
 func (r *replica) edit(svc string) {
-	r.dirty[svc] = true
+	r.touch(svc, edited|urgent)
 	r.edits++
 	if s := r.shards[Shard(svc)].services[svc]; s != nil {
 		s.order = nil

@@ -54,7 +54,7 @@ func (r *replica) revive(sh *shard, life int64, was func(*word) bool) {
 				if was(w) {
 					w.end = life + w.lease()
 					r.counts.revived++
-					r.touch(name)
+					r.touch(name, urgent)
 				}
 			}
 		}

@@ -23,7 +23,7 @@ type View struct {
 	refs    int
 	board   *board
 	farms   map[string]*built
-	queue   queue          // what is to be built
+	queue   buildQueue     // what is to be built
 	members []steer.Member // for building, again and again
 	seed    uint64
 }
@@ -52,16 +52,16 @@ func (v *View) Grant(service string, c qos.ClientID) (*qos.Grant, bool) {
 func (v *View) Close() { v.store.closeView(v) }
 
 func newView(s *Store, b Base) *View {
-	return &View{store: s, board: newBoard(b), farms: make(map[string]*built), queue: newQueue(), seed: rand.Uint64()}
+	return &View{store: s, board: newBoard(b), farms: make(map[string]*built), queue: newBuildQueue(), seed: rand.Uint64()}
 }
 
 // addAll has every service built. The replica must be locked.
 func (v *View) addAll(r *replica) {
 	for name := range v.farms {
-		v.queue.add(name, true)
+		v.queue.add(name, edited)
 	}
 	for _, name := range v.board.names(r) {
-		v.queue.add(name, true)
+		v.queue.add(name, edited)
 	}
 }
 
@@ -69,33 +69,9 @@ func (v *View) addAll(r *replica) {
 func (v *View) addDue(now int64) {
 	for name, b := range v.farms {
 		if b.next != 0 && b.next <= now {
-			v.queue.add(name, false)
+			v.queue.add(name, 0)
 		}
 	}
-}
-
-// queue is the services that wait to be built. Who has waited longest comes first.
-type queue struct {
-	names []string
-	in    map[string]bool // whether more than reports changed
-}
-
-func newQueue() queue { return queue{in: make(map[string]bool)} }
-
-func (q *queue) add(name string, edited bool) {
-	was, waits := q.in[name]
-	if !waits {
-		q.names = append(q.names, name)
-	}
-	q.in[name] = was || edited
-}
-
-func (q *queue) take() (name string, edited bool) {
-	name = q.names[0]
-	edited = q.in[name]
-	q.names = q.names[1:]
-	delete(q.in, name)
-	return name, edited
 }
 
 // generation is what a publication is made of, apart from farms.
@@ -110,22 +86,22 @@ type generation struct {
 // replica for each farm, not while it builds. It says whether anything still waits.
 func (v *View) publish(mu sync.Locker, r *replica, g generation, may func() bool) (more bool) {
 	old := v.snap.Load()
-	fresh, edited := old == nil, false
+	fresh, what := old == nil, change(0)
 	var changed []*steer.Farm
-	for len(v.queue.names) > 0 && may() {
-		name, e := v.queue.take()
+	for v.queue.len() > 0 && may() {
+		name, c := v.queue.take()
 		had := v.farms[name] != nil
 		f := v.build(mu, r, name, g.now)
 		if f != nil {
 			changed = append(changed, f)
-			edited = edited || e
+			what |= c
 		}
 		fresh = fresh || had != (f != nil)
 	}
 	if fresh || len(changed) > 0 || old.Stale != g.stale || old.Unread != g.unread {
-		v.snap.Store(v.next(old, changed, fresh, edited, g))
+		v.snap.Store(v.next(old, changed, fresh, what&edited != 0, g))
 	}
-	return len(v.queue.names) > 0
+	return v.queue.len() > 0
 }
 
 // build builds one farm; nil if there is no such service (any more).
