@@ -27,7 +27,7 @@ const usage = `Measures farm beside its peers, on real processes: CoreDNS, Redis
   go run ./bench profile         where the time of an answer goes: farm beside whoami
   go run ./bench freshness       how soon answers follow a report
   go run ./bench scale           what large farms take, and how many reports a core absorbs
-  go run ./bench -docs           all of it, and writes docs/performance.md with its plot, and docs/scale.md
+  go run ./bench -docs           all of it, and writes docs/performance.md with its plot, docs/scale.md and the README's summary
   go run ./bench -list           what there is
 
 scripts/bench-setup.sh installs what is needed. Nothing else should run on the machine meanwhile.
@@ -94,7 +94,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.rows, "rows", allRows, "`names` of name servers to compare, with commas; "+base+" is always among them")
 	f.IntVar(&o.rounds, "rounds", 5, "how many `times` to measure each name server")
 	f.Float64Var(&o.seconds, "seconds", 5, "how many `seconds` each measurement takes")
-	f.BoolVar(&o.docs, "docs", false, "measure everything, and write docs/performance.md, its plot, and docs/scale.md")
+	f.BoolVar(&o.docs, "docs", false, "measure everything, and write docs/performance.md, its plot, docs/scale.md, and the summary in README.md")
 	f.BoolVar(&o.list, "list", false, "list the name servers")
 	f.Usage = func() {
 		fmt.Fprint(stderr, usage)

@@ -17,7 +17,7 @@ func TestUsage(t *testing.T) {
 		{"-rounds 0", exitUsage, "-rounds 0: expected 1 to 1000"},
 		{"-seconds NaN", exitUsage, "-seconds NaN: expected 0.1 to 3600"},
 		{"-o xml", exitUsage, "expected table or json"},
-		{"fresh", exitUsage, `command "fresh": expected compare, freshness or scale`},
+		{"fresh", exitUsage, `command "fresh": expected one of compare, profile, freshness, scale`},
 		{"scale now", exitUsage, `unexpected argument "now"`},
 		{"scale -docs", exitUsage, "-docs measures everything"},
 		{"-docs -rows file", exitUsage, "-docs measures everything"},

@@ -25,33 +25,43 @@ const reportEvery = time.Second
 // warmUp is how long a server is asked before it is measured: until its heap has its size.
 const warmUp = time.Second
 
-// compare measures rows in turn, again and again: what disturbs the machine for a while disturbs them all. Agents
-// report all the time, whoever is measured.
-func compare(ctx context.Context, l *lab, rows []*row, rounds int, seconds float64) ([]result, error) {
+// inTurn measures rows in turn, again and again: what disturbs the machine for a while disturbs them all. Agents report
+// all the time, whoever is measured.
+func inTurn(ctx context.Context, l *lab, rows []*row, rounds int, measure func(s *stage, i int) error) error {
 	s, err := newStage(ctx, l)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.db.end(l)
 	agents := s.startReporter(ctx, s.db, reportEvery)
 	defer agents.end()
-	took := make([]series, len(rows))
 	for round := range rounds {
 		for i, r := range rows {
-			if took[i].absent != "" {
-				continue
-			}
 			l.note("round %d of %d: %s", round+1, rounds, r.name)
-			err := s.measure(ctx, r, seconds, &took[i])
-			var absent absentError
-			if errors.As(err, &absent) {
-				took[i].absent = absent.Error()
-			} else if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.name, err)
+			if err := measure(s, i); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
 			}
 		}
 	}
-	if _, err := agents.end(); err != nil {
+	_, err = agents.end()
+	return err
+}
+
+// compare measures what an answer costs.
+func compare(ctx context.Context, l *lab, rows []*row, rounds int, seconds float64) ([]result, error) {
+	took := make([]series, len(rows))
+	err := inTurn(ctx, l, rows, rounds, func(s *stage, i int) error {
+		if took[i].absent != "" {
+			return nil
+		}
+		err := s.measure(ctx, rows[i], seconds, &took[i])
+		if absent, ok := errors.AsType[absentError](err); ok {
+			took[i].absent = absent.Error()
+			return nil
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return resultsOf(rows, took), nil

@@ -16,15 +16,16 @@ var templates embed.FS
 
 // What is written, from the root of the repository.
 const (
-	docsFile  = "docs/performance.md"
-	docsPlot  = "docs/performance.svg"
-	scaleFile = "docs/scale.md"
+	docsFile   = "docs/performance.md"
+	docsPlot   = "docs/performance.svg"
+	scaleFile  = "docs/scale.md"
+	readmeFile = "README.md"
 )
 
-// What is measured stands in docs/scale.md between these lines.
+// What is measured stands in docs/scale.md and README.md between these lines.
 const (
-	scaleBegin = "<!-- scale: go run ./bench -docs writes this -->"
-	scaleEnd   = "<!-- /scale -->"
+	begin = "<!-- measured: go run ./bench -docs writes this -->"
+	end   = "<!-- /measured -->"
 )
 
 // everything is what the docs are written from.
@@ -33,6 +34,7 @@ type everything struct {
 	seconds float64
 	machine string
 	rows    []result
+	spent   []spent
 	fresh   []freshness
 	scale   scales
 	budgets []kept
@@ -54,8 +56,10 @@ func measureScales(ctx context.Context, l *lab, seconds float64) (all scales, er
 
 // writeDocs measures everything and writes what is published of it, below root.
 func writeDocs(ctx context.Context, l *lab, root string, rounds int, seconds float64) error {
-	if _, err := scaleWith(root, ""); err != nil {
-		return err // now, and not after minutes
+	for _, file := range []string{scaleFile, readmeFile} {
+		if _, err := with(root, file, ""); err != nil {
+			return err // now, and not after minutes
+		}
 	}
 	all := everything{rounds: rounds, seconds: seconds, machine: machine()}
 	chosen, err := chooseRows(allRows)
@@ -63,6 +67,9 @@ func writeDocs(ctx context.Context, l *lab, root string, rounds int, seconds flo
 		return err
 	}
 	if all.rows, err = compare(ctx, l, chosen, rounds, seconds); err != nil {
+		return err
+	}
+	if all.spent, err = profileRows(ctx, l, profiledOf(chosen, allRows), rounds, seconds); err != nil {
 		return err
 	}
 	if all.fresh, err = measureFreshness(ctx, l, freshFactor*seconds); err != nil {
@@ -90,11 +97,15 @@ func publish(root string, all *everything) error {
 	if err != nil {
 		return fmt.Errorf("cannot draw %s: %w", docsPlot, err)
 	}
-	scale, err := scaleWith(root, scaleSection(all))
+	scale, err := with(root, scaleFile, scaleSection(all))
 	if err != nil {
 		return err
 	}
-	for file, text := range map[string][]byte{docsFile: text, docsPlot: svg, scaleFile: scale} {
+	readme, err := with(root, readmeFile, readmeSection(all))
+	if err != nil {
+		return err
+	}
+	for file, text := range map[string][]byte{docsFile: text, docsPlot: svg, scaleFile: scale, readmeFile: readme} {
 		if err := replaceFile(filepath.Join(root, file), text); err != nil {
 			return err
 		}
@@ -102,18 +113,18 @@ func publish(root string, all *everything) error {
 	return nil
 }
 
-// scaleWith returns docs/scale.md as it is now, with the section between its lines.
-func scaleWith(root, section string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(root, scaleFile))
+// with returns a file as it is now, with the section between its lines.
+func with(root, file, section string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(root, file))
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the docs: expected the root of the repository here: %w", err)
 	}
-	head, rest, begun := strings.Cut(string(text), scaleBegin+"\n")
-	_, tail, ended := strings.Cut(rest, scaleEnd+"\n")
+	head, rest, begun := strings.Cut(string(text), begin+"\n")
+	_, tail, ended := strings.Cut(rest, end+"\n")
 	if !begun || !ended {
-		return nil, fmt.Errorf("%s: expected the line %q, and %q further down", scaleFile, scaleBegin, scaleEnd)
+		return nil, fmt.Errorf("%s: expected the line %q, and %q further down", file, begin, end)
 	}
-	return []byte(head + scaleBegin + "\n" + section + scaleEnd + "\n" + tail), nil
+	return []byte(head + begin + "\n" + section + end + "\n" + tail), nil
 }
 
 // render fills the template.
@@ -126,7 +137,7 @@ func render(all *everything) ([]byte, error) {
 	err = t.Execute(&b, map[string]any{
 		"Rounds": all.rounds, "Seconds": all.seconds, "FreshSeconds": freshFactor * all.seconds, "Machine": all.machine,
 		"Services": stageFarm.services, "Servers": stageFarm.servers, "Load": freshLoad,
-		"Compare": compareDocs(all.rows), "Fresh": markdown(freshHead, freshLines(all.fresh)), "Budgets": budgetDocs(all),
+		"Compare": compareDocs(all.rows), "Profile": markdown(profileHead(all.spent), profileLines(all.spent)), "Fresh": markdown(freshHead, freshLines(all.fresh)), "Budgets": budgetDocs(all),
 		"Plot": filepath.Base(docsPlot),
 	})
 	return b.Bytes(), err

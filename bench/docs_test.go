@@ -24,6 +24,13 @@ func sample() *everything {
 		}
 		all.rows = append(all.rows, r)
 	}
+	for i, name := range []string{base, headline} {
+		of := spent{row: &row{name: name}, cpu: figure{20, 19, 21}}
+		for k := range of.kinds {
+			of.kinds[k] = figure{float64(i + k), float64(i + k), float64(i + k)}
+		}
+		all.spent = append(all.spent, of)
+	}
 	all.fresh = []freshness{{1, 0, 0, 200, .4, 5, 6}, {10_000, 5000, 10_000, 200, 4, 15, 16}}
 	for _, f := range sizes {
 		all.scale.Sizes = append(all.scale.Sizes, scale{
@@ -38,33 +45,37 @@ func sample() *everything {
 	return all
 }
 
-const emptyScale = "# Scale\n" + scaleBegin + "\nold\n" + scaleEnd + "\nrest\n"
+const empty = "# A page\n" + begin + "\nold\n" + end + "\nrest\n"
 
 func TestPublish(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "docs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, scaleFile), []byte(emptyScale), 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{scaleFile, readmeFile} {
+		if err := os.WriteFile(filepath.Join(root, file), []byte(empty), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	all := sample()
 	if err := publish(root, all); err != nil {
 		t.Fatal(err)
 	}
-	docs, scale := read(t, root, docsFile), read(t, root, scaleFile)
+	docs, scale, readme := read(t, root, docsFile), read(t, root, scaleFile), read(t, root, readmeFile)
 	for _, odd := range []string{"NaN", "Inf", "<no value>", "%!", "{{", "<nil>"} {
-		if strings.Contains(docs+scale, odd) {
-			t.Errorf("Expected no %q in\n%s\n%s", odd, docs, scale)
+		if strings.Contains(docs+scale+readme, odd) {
+			t.Errorf("Expected no %q in\n%s\n%s\n%s", odd, docs, scale, readme)
 		}
 	}
-	for _, want := range []string{"(`farm-predict`)", "absent: gdnsd is not installed", "(performance.svg)", "<= 600 ns", "**no**"} {
+	for _, want := range []string{"(`farm-predict`)", "absent: gdnsd is not installed", "| growing stacks | 1.0 | 2.0 |", "(performance.svg)", "<= 600 ns", "**no**"} {
 		if !strings.Contains(docs, want) {
 			t.Errorf("Expected %q in\n%s", want, docs)
 		}
 	}
-	if strings.Contains(scale, "old") || !strings.HasSuffix(scale, scaleEnd+"\nrest\n") || !strings.Contains(scale, "| 1,000,000, 1,000, 10s |") {
-		t.Errorf("Expected what is measured to be replaced and the rest to stay, got\n%s", scale)
+	for text, want := range map[string]string{scale: "| 1,000,000, 1,000, 10s |", readme: "`policy predict` | 1.30 (0.90-2.50) |"} {
+		if strings.Contains(text, "old") || !strings.HasSuffix(text, end+"\nrest\n") || !strings.Contains(text, want) {
+			t.Errorf("Expected what is measured to be replaced, with %s, and the rest to stay, got\n%s", want, text)
+		}
 	}
 	wellFormed(t, read(t, root, docsPlot))
 }
@@ -98,10 +109,12 @@ func TestDocsElsewhere(t *testing.T) {
 	}
 }
 
-// TestScaleLines: the page has the lines between which the command writes.
-func TestScaleLines(t *testing.T) {
-	if _, err := scaleWith("..", ""); err != nil {
-		t.Error(err)
+// TestLines: the pages have the lines between which the command writes.
+func TestLines(t *testing.T) {
+	for _, file := range []string{scaleFile, readmeFile} {
+		if _, err := with("..", file, ""); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -21,6 +21,31 @@ func compareDocs(results []result) string {
 	return markdown(append([]string{"name server"}, compareHead[1:]...), lines)
 }
 
+// summarised are the rows of the README's summary.
+var summarised = []string{base, headline, "farm-handle-label", "file", "file-loadbalance", "gdnsd", "powerdns"}
+
+// readmeSection is the README's summary.
+func readmeSection(all *everything) string {
+	var lines [][]string
+	for _, name := range summarised {
+		for _, r := range all.rows {
+			if r.row.name == name && r.absent == "" {
+				lines = append(lines, []string{r.row.title, r.ratio.text(2)})
+			}
+		}
+	}
+	var slowest freshness
+	for _, f := range all.fresh {
+		if f.P99 >= slowest.P99 {
+			slowest = f
+		}
+	}
+	least := all.fresh[0]
+	return fmt.Sprintf("\n%d rounds.\n\n%s\nAnswers follow a report within %.1f ms (p99) with %s server and nobody asking, and within %.0f ms with %s servers, "+
+		"%s reports/s\nand %s, all of it on the same %d cores.\n\n", all.rounds, markdown([]string{"name server", "CPU a query, ratio"}, lines),
+		least.P99, thousands(float64(least.Servers)), slowest.P99, thousands(float64(slowest.Servers)), thousands(slowest.Reports), slowest.load(), runtime.NumCPU())
+}
+
 // budgetDocs sets what was measured beside what it may take.
 func budgetDocs(all *everything) string {
 	var lines [][]string

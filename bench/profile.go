@@ -120,28 +120,19 @@ func profiledOf(chosen []*row, names string) (some []*row) {
 	return some
 }
 
-// profileRows measures rows in turn, as compare does, each with a profile.
+// profileRows measures where the time goes, as compare measures how much it is.
 func profileRows(ctx context.Context, l *lab, chosen []*row, rounds int, seconds float64) ([]spent, error) {
-	s, err := newStage(ctx, l)
+	took := make([][kinds + 1][]float64, len(chosen)) // by row and kind; the last one is all of it
+	err := inTurn(ctx, l, chosen, rounds, func(s *stage, i int) error {
+		cpu, shares, err := s.profile(ctx, chosen[i], seconds)
+		for k, share := range shares {
+			took[i][k] = append(took[i][k], share*cpu)
+		}
+		took[i][kinds] = append(took[i][kinds], cpu)
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	defer s.db.end(l)
-	agents := s.startReporter(ctx, s.db, reportEvery)
-	defer agents.end()
-	took := make([][kinds + 1][]float64, len(chosen)) // by row and kind; the last one is all of it
-	for round := range rounds {
-		for i, r := range chosen {
-			l.note("round %d of %d: profile of %s", round+1, rounds, r.name)
-			cpu, shares, err := s.profile(ctx, r, seconds)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.name, err)
-			}
-			for k, share := range shares {
-				took[i][k] = append(took[i][k], share*cpu)
-			}
-			took[i][kinds] = append(took[i][kinds], cpu)
-		}
 	}
 	all := make([]spent, len(chosen))
 	for i := range all {
@@ -150,8 +141,7 @@ func profileRows(ctx context.Context, l *lab, chosen []*row, rounds int, seconds
 			all[i].kinds[k] = figureOf(took[i][k])
 		}
 	}
-	_, err = agents.end()
-	return all, err
+	return all, nil
 }
 
 // profile measures one row once: microseconds of processor time a query, and the shares of it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"math"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ func TestReal(t *testing.T) {
 	}
 	defer l.close()
 	t.Run("compare", func(t *testing.T) { testCompare(t, l) })
+	t.Run("profile", func(t *testing.T) { testProfile(t, l) })
 	t.Run("freshness", func(t *testing.T) { testFreshness(t, l) })
 	t.Run("size", func(t *testing.T) { testSize(t, l) })
 	t.Run("fanout", func(t *testing.T) { testFanout(t, l) })
@@ -45,6 +47,27 @@ func testCompare(t *testing.T, l *lab) {
 		}
 		if !(r.ratio.Median > 0) || !(r.qps.Median > 0) || r.failed > 0 {
 			t.Errorf("%s: expected answers, none of them an error, got %+v", r.row.name, r)
+		}
+	}
+}
+
+// testProfile: what the kinds take adds up to what the process took.
+func testProfile(t *testing.T, l *lab) {
+	chosen, err := chooseRows(headline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := profileRows(t.Context(), l, profiledOf(chosen, headline), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range results {
+		sum := 0.0
+		for _, f := range s.kinds {
+			sum += f.Median
+		}
+		if !(s.cpu.Median > 0) || math.Abs(sum-s.cpu.Median) > s.cpu.Median/1e6 || s.kinds[sending].Median == 0 {
+			t.Errorf("%s: expected that the kinds add up, and that something is sent, got %+v", s.row.name, s)
 		}
 	}
 }
