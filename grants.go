@@ -12,8 +12,8 @@ import (
 
 // books is where keys, handles and grants are: in the memory of the store, or of a test. None of it blocks.
 type books interface {
-	Keyring() *qos.Keyring // nil is none
-	Handle(qos.HandleID) (qos.HandleRecord, bool)
+	Keyring() *qos.Keyring                 // nil is none
+	Handle(qos.HandleID) *qos.HandleRecord // nil is unknown; it is not to be changed
 	Grant(service string, c qos.ClientID) (*qos.Grant, bool)
 	Await(service string, c qos.ClientID) (changed <-chan struct{}, done func(), ok bool)
 	Ask(store.Request) bool
@@ -37,13 +37,9 @@ const (
 	fullFor    = 1000
 )
 
-// decideAt chooses the server for a client of a level, and sees to its grant: the one that it has keeps it where it is; else
-// one is requested for the server that was chosen. It may wait for the grant, if it is to.
+// decideAt chooses the server for a client of a level that is granted, and sees to its grant: the one that it has keeps it
+// where it is; else one is requested for the server that was chosen. It may wait for the grant, if it is to.
 func (f *Farm) decideAt(q *query, farm *steer.Farm, sq *steer.Query, p *steer.Pick) {
-	if !needsGrant(q.level) {
-		steer.DecideInto(p, farm, f.memory.learned, sq)
-		return
-	}
 	g := f.grantOf(q, farm)
 	if g != nil && g.State == qos.Refused && q.level.Needs(steer.RequiresNetwork) {
 		sq.Level = 0 // what it would get is not what it asked for

@@ -231,7 +231,7 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 // pick makes the decision. One in a few is timed, of those that wait for nothing.
 func (f *Farm) pick(q *query, farm *steer.Farm, sq *steer.Query, p *steer.Pick) {
 	switch {
-	case q.level != nil:
+	case q.level != nil && needsGrant(q.level):
 		f.decideAt(q, farm, sq, p)
 	case sq.Chance%sampled != 0:
 		steer.DecideInto(p, farm, f.memory.learned, sq)

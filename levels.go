@@ -12,10 +12,11 @@ import (
 // wish is what a query says about quality of service, who has shown to say so, and what it is to have.
 type wish struct {
 	option, label qos.Asked
-	asksByOption  bool   // whether there is an option, which is then answered
-	code          uint16 // of the option
-	asksGrant     bool   // whether it asks what was granted
-	garbled       bool   // whether the labels make no sense
+	asksByOption  bool      // whether there is an option, which is then answered
+	code          uint16    // of the option
+	asksGrant     bool      // whether it asks what was granted
+	garbled       bool      // whether the labels make no sense
+	claim         qos.Claim // of a handle
 	right         right
 	level         *steer.Level // nil is best effort
 	shown         qos.Shown
@@ -74,7 +75,7 @@ func (f *Farm) entitle(q *query, farm *steer.Farm) bool {
 	if len(farm.Service.Levels) == 0 {
 		return true
 	}
-	q.right = f.rightOf(q, farm)
+	f.identifyClient(q, farm)
 	if q.right.why != nil && q.reason.text == "" {
 		q.reason = notAccepted
 	}

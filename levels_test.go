@@ -77,9 +77,11 @@ type shelf struct {
 
 func (s *shelf) Keyring() *qos.Keyring { return s.ring }
 
-func (s *shelf) Handle(id qos.HandleID) (qos.HandleRecord, bool) {
-	r, ok := s.handles[id]
-	return r, ok
+func (s *shelf) Handle(id qos.HandleID) *qos.HandleRecord {
+	if r, ok := s.handles[id]; ok {
+		return &r
+	}
+	return nil
 }
 
 func (s *shelf) Grant(_ string, c qos.ClientID) (*qos.Grant, bool) {
@@ -325,7 +327,8 @@ func TestOrigins(t *testing.T) {
 		{"a certificate that has no level", at("203.0.113.1", query{w: withCertificate("other.example.net", true), wish: &wish{label: shows(gold)}}), byLabel, 30},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := f.rightOf(&tc.q, farm)
+			f.identifyClient(&tc.q, farm)
+			r := &tc.q.right
 			if r.origin != tc.origin || r.rank != tc.rank {
 				t.Errorf("Expected %s with rank %d, got %s with %d (%v)", originNames[tc.origin], tc.rank, originNames[r.origin], r.rank, r.why)
 			}

@@ -43,35 +43,22 @@ type right struct {
 	why     error // why the handle that it has shown was not accepted
 }
 
-// rightOf finds out who a client is, by the strongest of what it shows, and what it may have at a service.
-func (f *Farm) rightOf(q *query, farm *steer.Farm) right {
-	c := f.conf.qos
+// identifyClient finds out who a client is, by the strongest of what it shows, and what it may have at a service.
+func (f *Farm) identifyClient(q *query, farm *steer.Farm) {
+	c, r := f.conf.qos, &q.right
 	if name, ok := tsig.ValidatedKeyName(q.ctx); ok && c.tsig[name] != "" {
-		return right{origin: byTSIG, client: qos.Client(qos.KindTSIG, name), rank: rankOf(farm, c.tsig[name])}
+		r.origin, r.client, r.rank = byTSIG, qos.Client(qos.KindTSIG, name), rankOf(farm, c.tsig[name])
+		return
 	}
 	if len(c.certs) > 0 {
 		if name := c.certificate(q); name != "" {
-			return right{origin: byCertificate, client: qos.Client(qos.KindCert, name), rank: rankOf(farm, c.certs[name])}
+			r.origin, r.client, r.rank = byCertificate, qos.Client(qos.KindCert, name), rankOf(farm, c.certs[name])
+			return
 		}
 	}
-	var why error
-	for _, shown := range []struct {
-		by origin
-		*qos.Asked
-	}{{byOption, &q.option}, {byLabel, &q.label}} {
-		if shown.HandleLen == 0 {
-			continue
-		}
-		r, err := f.handle(q, farm, shown.Asked)
-		if err == nil {
-			r.origin = shown.by
-			return r
-		}
-		why = err
+	if !f.handle(q, farm, &q.option, byOption) && !f.handle(q, farm, &q.label, byLabel) {
+		c.subnet(q, farm)
 	}
-	r := c.subnet(q, farm)
-	r.why = why
-	return r
 }
 
 func rankOf(farm *steer.Farm, level string) uint8 {
@@ -84,32 +71,40 @@ func rankOf(farm *steer.Farm, level string) uint8 {
 // errUnknown is what is wrong with a handle that nobody has a record of.
 var errUnknown = errors.New("handle: it is not known")
 
-// handle finds out what a handle entitles to at a service. It asks nobody: keys and records are in memory.
-func (f *Farm) handle(q *query, farm *steer.Farm, a *qos.Asked) (right, error) {
-	token := a.Handle[:a.HandleLen]
-	id := qos.HandleOf(token)
-	rec, known := f.books.Handle(id)
-	ring := f.books.Keyring()
-	claim, err := qos.Claim{}, errUnknown
-	switch {
-	case known && (rec.Revoked || len(token) == qos.LookedUp):
-		claim, err = rec.Claim(id, q.now)
-	case len(token) == qos.Signed && ring != nil:
-		claim, err = ring.Verify(token, q.now)
+// handle finds out what a handle entitles to at a service, and whether there is one that does.
+func (f *Farm) handle(q *query, farm *steer.Farm, a *qos.Asked, by origin) bool {
+	if a.HandleLen == 0 {
+		return false
 	}
-	if err != nil {
-		return right{}, err
+	r := &q.right
+	token := a.Handle[:a.HandleLen]
+	rec := f.books.Handle(qos.HandleOf(token))
+	if r.why = f.claim(q, token, rec); r.why != nil {
+		return false
 	}
 	shown, has := q.clientShown()
-	if err := claim.Fits(farm.Service.Name, shown, has, q.client.addr); err != nil {
-		return right{}, err
+	if r.why = q.claim.Fits(farm.Service.Name, shown, has, q.client.addr); r.why != nil {
+		return false
 	}
-	r := right{client: claim.Client, rank: claim.Rank, expires: claim.Expires}
-	if known {
+	r.origin, r.client, r.rank, r.expires = by, q.claim.Client, q.claim.Rank, q.claim.Expires
+	if rec != nil {
 		r.addr, _ = netip.ParseAddr(rec.Address)
 		r.phone = rec.Phone
 	}
-	return r, nil
+	return true
+}
+
+// claim leaves in q.claim what a handle says, if it holds. It asks nobody: keys and records are in memory.
+func (f *Farm) claim(q *query, token []byte, rec *qos.HandleRecord) (err error) {
+	switch ring := f.books.Keyring(); {
+	case rec != nil && (rec.Revoked || len(token) == qos.LookedUp):
+		err = rec.ClaimInto(&q.claim, qos.HandleOf(token), q.now)
+	case len(token) == qos.Signed && ring != nil:
+		err = ring.VerifyInto(&q.claim, token, q.now)
+	default:
+		err = errUnknown
+	}
+	return err
 }
 
 // clientShown is the client id that the query shows beside a handle, the name of its TSIG key standing in for one.
@@ -128,10 +123,10 @@ func (q *query) clientShown() (qos.ClientID, bool) {
 
 // subnet is the right of whoever asks from an address. It is the source address of the query, never the client subnet
 // option: that anybody can write. Each address is a client of its own.
-func (c *qosConfig) subnet(q *query, farm *steer.Farm) right {
+func (c *qosConfig) subnet(q *query, farm *steer.Farm) {
 	region, _ := c.trie.Find(q.client.addr)
 	if region == 0 {
-		return right{}
+		return
 	}
 	rank := uint8(0)
 	for i := range farm.Service.Levels {
@@ -141,7 +136,8 @@ func (c *qosConfig) subnet(q *query, farm *steer.Farm) right {
 		}
 	}
 	a := q.client.addr
-	return right{origin: bySubnet, client: qos.Client(qos.KindNet, netip.PrefixFrom(a, a.BitLen()).String()), rank: rank}
+	q.right.origin, q.right.rank = bySubnet, rank
+	q.right.client = qos.Client(qos.KindNet, netip.PrefixFrom(a, a.BitLen()).String())
 }
 
 // certificate returns the name, of those that have a level, in the client's certificate. Only a certificate that the

@@ -1,7 +1,6 @@
 package qos
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -28,8 +27,11 @@ type HandleID [16]byte
 
 // HandleOf returns the HandleID of a handle's octets: the first octets of their SHA-256.
 func HandleOf(octets []byte) HandleID {
-	sum := sha256.Sum256(octets)
-	return HandleID(sum[:16])
+	r := hashing()
+	r.add(octets)
+	id := HandleID(r.sum()[:16])
+	rooms.Put(r)
+	return id
 }
 
 // String returns 32 hexadecimal digits.
@@ -60,9 +62,11 @@ type Claim struct {
 
 // ServiceHash returns what a handle keeps of a service, a lower-case FQDN: the first octets of its SHA-256.
 func ServiceHash(service string) [4]byte {
-	var buf [256]byte // longer than any domain name
-	sum := sha256.Sum256(append(buf[:0], service...))
-	return [4]byte(sum[:4])
+	r := hashing()
+	r.addText(service)
+	hash := [4]byte(r.sum())
+	rooms.Put(r)
+	return hash
 }
 
 var anyService = ServiceHash(AnyService)
@@ -127,17 +131,26 @@ func (c *Claim) encode(token *[Signed]byte) error {
 // Unverified returns what a signed handle says, whoever made it: for those who look at handles, and not for who goes by
 // them. The error is ErrMalformed.
 func Unverified(token []byte) (c Claim, err error) {
+	if err = c.decode(token); err == nil {
+		c.ID = HandleOf(token)
+	}
+	return c, err
+}
+
+// decode is the inverse of encode.
+func (c *Claim) decode(token []byte) error {
 	if len(token) != Signed {
-		return c, ErrMalformed
+		return ErrMalformed
 	}
 	flags := token[atFlags]
 	if token[0] != version || flags >= flagBearer|flagBound || token[atRank] == 0 {
-		return c, ErrMalformed
+		return ErrMalformed
 	}
-	return Claim{
-		ID: HandleOf(token), Client: ClientID(token[atClient:atSignature]), Rank: token[atRank],
+	*c = Claim{
+		Client: ClientID(token[atClient:atSignature]), Rank: token[atRank],
 		Expires: int64(binary.BigEndian.Uint32(token[atExpiry:])) * minute,
 		Bearer:  flags&flagBearer != 0, Bound: flags&flagBound != 0,
 		Service: [4]byte(token[atService:atClient]), KeyID: token[atKey],
-	}, nil
+	}
+	return nil
 }

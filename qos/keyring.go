@@ -128,42 +128,63 @@ func (k *Keyring) Sign(c Claim) (token [Signed]byte, err error) {
 	if err := c.encode(&token); err != nil {
 		return [Signed]byte{}, err
 	}
-	mac := r.sign(token[:atSignature])
-	copy(token[atSignature:], mac[:])
+	r.sign(token[:])
 	return token, nil
 }
 
 // Verify returns what a handle says, if a key that is valid signed it and it has not expired. now is ms since 1970. Who may
 // show it, and where, says Fits. Time does not depend on secrets, nor on whether the key is known. It allocates nothing;
 // the error is ErrMalformed, ErrKey, ErrSignature or ErrExpired.
-func (k *Keyring) Verify(token []byte, now int64) (Claim, error) {
-	c, err := Unverified(token)
-	if err != nil {
+func (k *Keyring) Verify(token []byte, now int64) (c Claim, err error) {
+	if err = k.VerifyInto(&c, token, now); err != nil {
 		return Claim{}, err
 	}
+	return c, nil
+}
+
+// VerifyInto is Verify where the caller has the room. With an error what is in it is of no use.
+func (k *Keyring) VerifyInto(c *Claim, token []byte, now int64) error {
+	if err := c.decode(token); err != nil {
+		return err
+	}
 	r := k.find(c.KeyID)
-	mac := r.sign(token[:atSignature])
-	same := subtle.ConstantTimeCompare(mac[:], token[atSignature:]) == 1
+	same := r.signed(token)
+	c.ID = HandleOf(token)
 	switch {
 	case !r.valid(now):
-		return Claim{}, ErrKey
+		return ErrKey
 	case !same:
-		return Claim{}, ErrSignature
+		return ErrSignature
 	case now >= c.Expires:
-		return Claim{}, ErrExpired
+		return ErrExpired
 	}
-	return c, nil
+	return nil
 }
 
 // purpose keeps a signature under a handle from being one under anything else that a key may come to sign.
 const purpose = "farm/handle/v1\x00"
 
-// sign returns the first half of HMAC-SHA256 over purpose and body. Of fixed buffers it needs no more than two hashes.
-func (r *ring) sign(body []byte) [Signed - atSignature]byte {
-	var in [sha256.BlockSize + len(purpose) + atSignature]byte
-	b := append(append(append(in[:0], r.inner[:]...), purpose...), body...)
-	sum := sha256.Sum256(b)
-	var out [sha256.BlockSize + sha256.Size]byte
-	sum = sha256.Sum256(append(append(out[:0], r.outer[:]...), sum[:]...))
-	return [Signed - atSignature]byte(sum[:])
+// sign puts the first half of HMAC-SHA256 over purpose and the body before it into a token. It needs no more than two hashes.
+func (r *ring) sign(token []byte) {
+	at := hashing()
+	copy(token[atSignature:], r.mac(at, token[:atSignature]))
+	rooms.Put(at)
+}
+
+// signed says whether sign would put there what is there.
+func (r *ring) signed(token []byte) bool {
+	at := hashing()
+	same := subtle.ConstantTimeCompare(r.mac(at, token[:atSignature]), token[atSignature:]) == 1
+	rooms.Put(at)
+	return same
+}
+
+func (r *ring) mac(at *room, body []byte) []byte {
+	at.add(r.inner[:])
+	at.addText(purpose)
+	at.add(body)
+	inner := at.sum()
+	at.add(r.outer[:])
+	at.add(inner)
+	return at.sum()[:Signed-atSignature]
 }

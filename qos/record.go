@@ -63,17 +63,24 @@ func (r *HandleRecord) bound() bool {
 }
 
 // Claim returns what a looked-up handle says. The error is ErrRevoked or ErrExpired. It allocates nothing.
-func (r *HandleRecord) Claim(id HandleID, now int64) (Claim, error) {
+func (r *HandleRecord) Claim(id HandleID, now int64) (c Claim, err error) {
+	err = r.ClaimInto(&c, id, now)
+	return c, err
+}
+
+// ClaimInto is Claim where the caller has the room. With an error nothing is put there.
+func (r *HandleRecord) ClaimInto(c *Claim, id HandleID, now int64) error {
 	switch {
 	case r.Revoked:
-		return Claim{}, ErrRevoked
+		return ErrRevoked
 	case now >= r.Expires:
-		return Claim{}, ErrExpired
+		return ErrExpired
 	}
-	return Claim{
+	*c = Claim{
 		ID: id, Client: r.Client, Rank: r.Rank, Expires: r.Expires, Bearer: r.Bearer, Bound: !r.Bearer && r.bound(),
 		Service: ServiceHash(r.Service),
-	}, nil
+	}
+	return nil
 }
 
 // isPhone says whether s is of the form of E.164.

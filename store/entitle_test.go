@@ -37,7 +37,10 @@ func verifies(t testing.TB, s *store.Store, k qos.Key) bool {
 }
 
 func rank(s *store.Store, id qos.HandleID) (rank uint8, revoked bool) {
-	rec, _ := s.Entitlements().Handle(id)
+	rec := s.Entitlements().Handle(id)
+	if rec == nil {
+		return 0, false
+	}
 	return rec.Rank, rec.Revoked
 }
 

@@ -43,13 +43,10 @@ type entitled struct {
 // Keyring returns the keys of the database and of the key file, whose word goes over the database's; nil is none.
 func (e *Entitlements) Keyring() *qos.Keyring { return e.ring.Load() }
 
-// Handle returns what is known of a handle. It allocates nothing.
-func (e *Entitlements) Handle(id qos.HandleID) (qos.HandleRecord, bool) {
-	rec, ok := e.handles.get(handleKey(id))
-	if !ok {
-		return qos.HandleRecord{}, false
-	}
-	return *rec, true
+// Handle returns what is known of a handle, nil if nothing is. It is immutable. Handle allocates nothing.
+func (e *Entitlements) Handle(id qos.HandleID) *qos.HandleRecord {
+	rec, _ := e.handles.get(handleKey(id))
+	return rec
 }
 
 // Entitlements returns what handles are verified with. While the database is away, that is what was read last.
