@@ -16,7 +16,7 @@ SYFT = github.com/anchore/syft/cmd/syft@v1.18.1
 .PHONY: test setup lint fuzz stock bench soak sbom build
 
 test: setup lint stock
-	go test -run "^Test(Allocs|Stack)$$" .
+	go test -run "Alloc|Stack" . ./qos
 	go test -race -timeout 20m ./...
 
 setup:

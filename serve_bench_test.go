@@ -68,39 +68,6 @@ func of(tb testing.TB, n int, policy steer.Policy) *Farm {
 	return loaded(tb, n, policy)
 }
 
-func TestAllocs(t *testing.T) {
-	for _, policy := range []steer.Policy{steer.Headroom, steer.Predict} {
-		t.Run(string(policy), func(t *testing.T) { testAllocs(t, policy) })
-	}
-}
-
-func testAllocs(t *testing.T, policy steer.Policy) {
-	for _, tc := range []struct {
-		what  string
-		query *dns.Msg
-		allow float64
-	}{
-		// The message with its question, the section, the records with their addresses.
-		{"A", question("www.example.org.", dns.TypeA), 3},
-		// And the name in lower case.
-		{"A with 0x20", question("wWw.eXample.org.", dns.TypeA), 4},
-		// The message with its question, the section, the SOA.
-		{"NODATA", question("www.example.org.", dns.TypeMX), 3},
-		{"NXDOMAIN", question("nosuch.example.org.", dns.TypeA), 3},
-		// As A, and OPT, its options, the subnet, the section that OPT is in.
-		{"A with a subnet", withSubnet(question("www.example.org.", dns.TypeA), "10.1.2.0/24"), 7},
-	} {
-		f, w, ctx := of(t, 100, policy), newSink(), context.Background()
-		for range 200 { // until every server was picked
-			f.ServeDNS(ctx, w, tc.query)
-		}
-		got := testing.AllocsPerRun(200, func() { f.ServeDNS(ctx, w, tc.query) })
-		if got > tc.allow {
-			t.Errorf("%s: got %v allocations, want at most %v", tc.what, got, tc.allow)
-		}
-	}
-}
-
 func BenchmarkServeDNS(b *testing.B) {
 	for _, policy := range []steer.Policy{steer.Predict, steer.Headroom, steer.RoundRobin, steer.Sticky} {
 		for _, n := range []int{3, 1000} {
