@@ -19,7 +19,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-var soak = flag.Duration("soak", time.Minute, "how long TestSoak keeps a server under load and churn")
+var soak = flag.Duration("soak", 2*time.Minute, "how long TestSoak keeps a server under load and churn")
 
 const soakCorefile = `
 example.org:PORT {
