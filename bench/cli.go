@@ -6,19 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
-)
 
-// Exit codes.
-const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitInterrupted = 130 // as of a process that SIGINT ended
+	"github.com/coredns-farm/farm/measured"
 )
 
 const usage = `Measures farm beside its peers, on real processes: CoreDNS, Redis, dnsperf, gdnsd, PowerDNS.
@@ -54,34 +45,11 @@ const (
 
 // run is the command: it returns the exit code. Results go to stdout, all else to stderr.
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitUsage
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err = o.execute(ctx, stdout, stderr)
-	var bad usageError
-	switch {
-	case err == nil:
-		return exitOK
-	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "bench: interrupted; nothing was written")
-		return exitInterrupted
-	case errors.As(err, &bad):
-		fmt.Fprintln(stderr, "bench:", err)
-		return exitUsage
-	}
-	fmt.Fprintln(stderr, "bench:", err)
-	return exitFailure
+	return measured.Run("bench", stderr, func() (measured.Execute, error) {
+		o, err := parseOptions(args, stderr)
+		return func(ctx context.Context) error { return o.execute(ctx, stdout, stderr) }, err
+	})
 }
-
-// usageError is a mistake of the one who gave the command.
-type usageError struct{ error }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	o := &options{command: "compare"}
@@ -130,7 +98,7 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	chosen, err := chooseRows(o.rows)
 	if err != nil {
-		return usageError{err}
+		return measured.Misused(err)
 	}
 	l, err := newLab(ctx, stderr)
 	if err != nil {

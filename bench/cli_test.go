@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 func TestUsage(t *testing.T) {
@@ -12,17 +14,17 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"-list", exitOK, ""},
-		{"-h", exitOK, "go run ./bench freshness"},
-		{"-rounds 0", exitUsage, "-rounds 0: expected 1 to 1000"},
-		{"-seconds NaN", exitUsage, "-seconds NaN: expected 0.1 to 3600"},
-		{"-o xml", exitUsage, "expected table or json"},
-		{"fresh", exitUsage, `command "fresh": expected one of compare, profile, freshness, scale`},
-		{"scale now", exitUsage, `unexpected argument "now"`},
-		{"scale -docs", exitUsage, "-docs measures everything"},
-		{"-docs -rows file", exitUsage, "-docs measures everything"},
-		{"-rows nosuch", exitUsage, `no name server "nosuch"`},
-		{"-nosuch", exitUsage, "nosuch"},
+		{"-list", measured.ExitOK, ""},
+		{"-h", measured.ExitOK, "go run ./bench freshness"},
+		{"-rounds 0", measured.ExitUsage, "-rounds 0: expected 1 to 1000"},
+		{"-seconds NaN", measured.ExitUsage, "-seconds NaN: expected 0.1 to 3600"},
+		{"-o xml", measured.ExitUsage, "expected table or json"},
+		{"fresh", measured.ExitUsage, `command "fresh": expected one of compare, profile, freshness, scale`},
+		{"scale now", measured.ExitUsage, `unexpected argument "now"`},
+		{"scale -docs", measured.ExitUsage, "-docs measures everything"},
+		{"-docs -rows file", measured.ExitUsage, "-docs measures everything"},
+		{"-rows nosuch", measured.ExitUsage, `no name server "nosuch"`},
+		{"-nosuch", measured.ExitUsage, "nosuch"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run(strings.Fields(c.args), &stdout, &stderr); code != c.code || !strings.Contains(stderr.String(), c.says) {

@@ -5,10 +5,10 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"text/template"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 //go:embed docs.tmpl
@@ -16,17 +16,16 @@ var templates embed.FS
 
 // What is written, from the root of the repository.
 const (
-	docsFile   = "docs/performance.md"
-	docsPlot   = "docs/performance.svg"
-	scaleFile  = "docs/scale.md"
-	readmeFile = "README.md"
+	docsFile = "docs/performance.md"
+	docsPlot = "docs/performance.svg"
 )
 
-// What is measured stands in docs/scale.md and README.md between these lines.
-const (
-	begin = "<!-- measured: go run ./bench -docs writes this -->"
-	end   = "<!-- /measured -->"
-)
+// sectionOf is what is measured, on a page that says more.
+func sectionOf(file string) measured.Section {
+	return measured.Section{File: file, Begin: "<!-- measured: go run ./bench -docs writes this -->", End: "<!-- /measured -->"}
+}
+
+var scalePage, readme = sectionOf("docs/scale.md"), sectionOf("README.md")
 
 // everything is what the docs are written from.
 type everything struct {
@@ -56,8 +55,8 @@ func measureScales(ctx context.Context, l *lab, seconds float64) (all scales, er
 
 // writeDocs measures everything and writes what is published of it, below root.
 func writeDocs(ctx context.Context, l *lab, root string, rounds int, seconds float64) error {
-	for _, file := range []string{scaleFile, readmeFile} {
-		if _, err := with(root, file, ""); err != nil {
+	for _, page := range []measured.Section{scalePage, readme} {
+		if _, err := page.With(root, ""); err != nil {
 			return err // now, and not after minutes
 		}
 	}
@@ -97,34 +96,20 @@ func publish(root string, all *everything) error {
 	if err != nil {
 		return fmt.Errorf("cannot draw %s: %w", docsPlot, err)
 	}
-	scale, err := with(root, scaleFile, scaleSection(all))
+	scale, err := scalePage.With(root, scaleSection(all))
 	if err != nil {
 		return err
 	}
-	readme, err := with(root, readmeFile, readmeSection(all))
+	front, err := readme.With(root, readmeSection(all))
 	if err != nil {
 		return err
 	}
-	for file, text := range map[string][]byte{docsFile: text, docsPlot: svg, scaleFile: scale, readmeFile: readme} {
-		if err := replaceFile(filepath.Join(root, file), text); err != nil {
+	for file, text := range map[string][]byte{docsFile: text, docsPlot: svg, scalePage.File: scale, readme.File: front} {
+		if err := measured.Replace(filepath.Join(root, file), text); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// with returns a file as it is now, with the section between its lines.
-func with(root, file, section string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(root, file))
-	if err != nil {
-		return nil, fmt.Errorf("cannot write the docs: expected the root of the repository here: %w", err)
-	}
-	head, rest, begun := strings.Cut(string(text), begin+"\n")
-	_, tail, ended := strings.Cut(rest, end+"\n")
-	if !begun || !ended {
-		return nil, fmt.Errorf("%s: expected the line %q, and %q further down", file, begin, end)
-	}
-	return []byte(head + begin + "\n" + section + end + "\n" + tail), nil
 }
 
 // render fills the template.
@@ -137,7 +122,7 @@ func render(all *everything) ([]byte, error) {
 	err = t.Execute(&b, map[string]any{
 		"Rounds": all.rounds, "Seconds": all.seconds, "FreshSeconds": freshFactor * all.seconds, "Machine": all.machine,
 		"Services": stageFarm.services, "Servers": stageFarm.servers, "Load": freshLoad,
-		"Compare": compareDocs(all.rows), "Profile": markdown(profileHead(all.spent), profileLines(all.spent)), "Fresh": markdown(freshHead, freshLines(all.fresh)), "Budgets": budgetDocs(all),
+		"Compare": compareDocs(all.rows), "Profile": measured.Markdown(profileHead(all.spent), profileLines(all.spent)), "Fresh": measured.Markdown(freshHead, freshLines(all.fresh)), "Budgets": budgetDocs(all),
 		"Plot": filepath.Base(docsPlot),
 	})
 	return b.Bytes(), err

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 // sample is a whole measurement that took no time.
@@ -45,15 +47,17 @@ func sample() *everything {
 	return all
 }
 
-const empty = "# A page\n" + begin + "\nold\n" + end + "\nrest\n"
+var empty = "# A page\n" + readme.Begin + "\nold\n" + readme.End + "\nrest\n"
+
+var pages = []measured.Section{scalePage, readme}
 
 func TestPublish(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "docs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{scaleFile, readmeFile} {
-		if err := os.WriteFile(filepath.Join(root, file), []byte(empty), 0o600); err != nil {
+	for _, page := range pages {
+		if err := os.WriteFile(filepath.Join(root, page.File), []byte(empty), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,10 +65,10 @@ func TestPublish(t *testing.T) {
 	if err := publish(root, all); err != nil {
 		t.Fatal(err)
 	}
-	docs, scale, readme := read(t, root, docsFile), read(t, root, scaleFile), read(t, root, readmeFile)
+	docs, scale, front := read(t, root, docsFile), read(t, root, scalePage.File), read(t, root, readme.File)
 	for _, odd := range []string{"NaN", "Inf", "<no value>", "%!", "{{", "<nil>"} {
-		if strings.Contains(docs+scale+readme, odd) {
-			t.Errorf("Expected no %q in\n%s\n%s\n%s", odd, docs, scale, readme)
+		if strings.Contains(docs+scale+front, odd) {
+			t.Errorf("Expected no %q in\n%s\n%s\n%s", odd, docs, scale, front)
 		}
 	}
 	for _, want := range []string{"(`farm-predict`)", "absent: gdnsd is not installed", "| growing stacks | 1.0 | 2.0 |", "(performance.svg)", "<= 600 ns", "**no**"} {
@@ -72,8 +76,8 @@ func TestPublish(t *testing.T) {
 			t.Errorf("Expected %q in\n%s", want, docs)
 		}
 	}
-	for text, want := range map[string]string{scale: "| 1,000,000, 1,000, 10s |", readme: "`policy predict` | 1.30 (0.90-2.50) |"} {
-		if strings.Contains(text, "old") || !strings.HasSuffix(text, end+"\nrest\n") || !strings.Contains(text, want) {
+	for text, want := range map[string]string{scale: "| 1,000,000, 1,000, 10s |", front: "`policy predict` | 1.30 (0.90-2.50) |"} {
+		if strings.Contains(text, "old") || !strings.HasSuffix(text, readme.End+"\nrest\n") || !strings.Contains(text, want) {
 			t.Errorf("Expected what is measured to be replaced, with %s, and the rest to stay, got\n%s", want, text)
 		}
 	}
@@ -111,8 +115,8 @@ func TestDocsElsewhere(t *testing.T) {
 
 // TestLines: the pages have the lines between which the command writes.
 func TestLines(t *testing.T) {
-	for _, file := range []string{scaleFile, readmeFile} {
-		if _, err := with("..", file, ""); err != nil {
+	for _, page := range pages {
+		if _, err := page.With("..", ""); err != nil {
 			t.Error(err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 // compareDocs is the table of the name servers.
@@ -18,7 +20,7 @@ func compareDocs(results []result) string {
 		name := results[i].row.title + " (`" + results[i].row.name + "`)"
 		lines = append(lines, results[i].cells(name))
 	}
-	return markdown(append([]string{"name server"}, compareHead[1:]...), lines)
+	return measured.Markdown(append([]string{"name server"}, compareHead[1:]...), lines)
 }
 
 // summarised are the rows of the README's summary.
@@ -42,7 +44,7 @@ func readmeSection(all *everything) string {
 	}
 	least := all.fresh[0]
 	return fmt.Sprintf("\n%d rounds.\n\n%s\nAnswers follow a report within %.1f ms (p99) with %s server and nobody asking, and within %.0f ms with %s servers, "+
-		"%s reports/s\nand %s, all of it on the same %d cores.\n\n", all.rounds, markdown([]string{"name server", "CPU a query, ratio"}, lines),
+		"%s reports/s\nand %s, all of it on the same %d cores.\n\n", all.rounds, measured.Markdown([]string{"name server", "CPU a query, ratio"}, lines),
 		least.P99, thousands(float64(least.Servers)), slowest.P99, thousands(float64(slowest.Servers)), thousands(slowest.Reports), slowest.load(), runtime.NumCPU())
 }
 
@@ -73,7 +75,7 @@ func budgetDocs(all *everything) string {
 			add(fmt.Sprintf("start, 100,000 servers, services: %s", thousands(float64(s.Services))), "2 s", fmt.Sprintf("%.2f s", s.Start), s.Start <= 2)
 		}
 	}
-	return markdown([]string{"what", "budget", "measured", "met"}, lines)
+	return measured.Markdown([]string{"what", "budget", "measured", "met"}, lines)
 }
 
 func (f freshness) load() string {
@@ -131,15 +133,15 @@ func scaleSection(all *everything) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s, %g s for each figure that takes time.\n", all.machine, all.seconds)
 	sizes := all.scale.Sizes
-	b.WriteString("\nA replica:\n\n" + markdown(replicaHead, replicaLines(sizes)))
-	b.WriteString("\nRedis, with one replica that follows:\n\n" + markdown(redisHead, redisLines(sizes)))
-	fmt.Fprintf(&b, "\nRedis, passing reports on to %d replicas:\n\n%s", fanoutReplicas, markdown(fanoutHead, fanoutLines(all.scale.Fanout)))
+	b.WriteString("\nA replica:\n\n" + measured.Markdown(replicaHead, replicaLines(sizes)))
+	b.WriteString("\nRedis, with one replica that follows:\n\n" + measured.Markdown(redisHead, redisLines(sizes)))
+	fmt.Fprintf(&b, "\nRedis, passing reports on to %d replicas:\n\n%s", fanoutReplicas, measured.Markdown(fanoutHead, fanoutLines(all.scale.Fanout)))
 	m := measuredBy(sizes, all.scale.Fanout)
 	fmt.Fprintf(&b, `
 Extrapolated, from what is the last line of each table above. Of Redis: %.1f us a report to take it, %.2f us and %.0f octets a
 report and replica to pass it on, %.0f octets a server. Of a replica: %.1f us a report, %.0f octets a server.
 
 `, m.write, m.pass, m.octets, m.stored, m.apply, m.heap)
-	b.WriteString(markdown(demandHead, demandLines(m)))
+	b.WriteString(measured.Markdown(demandHead, demandLines(m)))
 	return b.String()
 }

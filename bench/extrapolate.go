@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// measured is what an extrapolation starts from.
-type measured struct {
+// unitCosts is what an extrapolation starts from.
+type unitCosts struct {
 	write, pass, octets float64 // of Redis: us a report, us and octets a report and replica
 	apply, heap         float64 // of a replica: us a report, octets a server
 	stored, start       float64 // octets of Redis and seconds of a replica's start, a server
 }
 
 // measuredBy takes the largest farm, and the higher rate: what is extrapolated to has more of both.
-func measuredBy(sizes []scale, f []fanout) measured {
+func measuredBy(sizes []scale, f []fanout) unitCosts {
 	s, o := sizes[len(sizes)-1], f[len(f)-1]
-	return measured{o.Write, o.Pass, o.Octets, s.ReplicaCost, s.Heap, s.RedisOctets, s.Start / float64(s.Servers)}
+	return unitCosts{o.Write, o.Pass, o.Octets, s.ReplicaCost, s.Heap, s.RedisOctets, s.Start / float64(s.Servers)}
 }
 
 // deployment is servers whose reports go through one database to replicas that all hold all of them.
@@ -47,7 +47,7 @@ type demand struct {
 }
 
 // extrapolate multiplies: everything measured grows in proportion to reports, to servers, or to both and replicas.
-func (m measured) extrapolate(d deployment) demand {
+func (m unitCosts) extrapolate(d deployment) demand {
 	servers, replicas := float64(d.servers), float64(d.replicas)
 	reports := servers / d.interval.Seconds()
 	x := demand{

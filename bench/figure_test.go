@@ -48,7 +48,7 @@ func TestThousands(t *testing.T) {
 
 // TestExtrapolate: reports, servers and replicas each have their part in what is taken.
 func TestExtrapolate(t *testing.T) {
-	m := measured{write: 50, pass: 2, octets: 400, apply: 20, heap: 1000, stored: 500, start: 1e-5}
+	m := unitCosts{write: 50, pass: 2, octets: 400, apply: 20, heap: 1000, stored: 500, start: 1e-5}
 	got := m.extrapolate(deployment{servers: 100_000, replicas: 10, interval: 10 * time.Second})
 	want := demand{
 		Reports: 10_000, WriteCores: .5, PassCores: .2, ApplyCores: .2, Masters: 1, Followers: 1,

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 // write writes results in the form that was asked for.
@@ -13,9 +15,7 @@ func write(w io.Writer, form string, results any, table func(io.Writer) error) e
 	if form == "table" {
 		return table(w)
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(results)
+	return measured.JSON(w, results)
 }
 
 // aligned writes a table for a terminal: numbers stand to the right, the first column to the left.
@@ -29,16 +29,6 @@ func aligned(w io.Writer, head []string, lines [][]string) error {
 		fmt.Fprintf(t, "%-*s\t%s\t\n", width, l[0], strings.Join(l[1:], "\t"))
 	}
 	return t.Flush()
-}
-
-// markdown is a table for a page.
-func markdown(head []string, lines [][]string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|---|%s\n", strings.Join(head, " | "), strings.Repeat("---:|", len(head)-1))
-	for _, l := range lines {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(l, " | "))
-	}
-	return b.String()
 }
 
 var compareHead = []string{"", "CPU us/query", "ratio to whoami", "queries/s", "octets", "lost", "failed"}
@@ -146,7 +136,7 @@ func fanoutLines(results []fanout) (lines [][]string) {
 var demandHead = []string{"servers, replicas, interval", "reports/s", "Redis: cores to take them", "masters", "cores to pass them on", "followers",
 	"out of Redis", "into a replica", "replica: cores", "heap", "start"}
 
-func demandLines(m measured) (lines [][]string) {
+func demandLines(m unitCosts) (lines [][]string) {
 	for _, d := range deployments() {
 		x := m.extrapolate(d)
 		lines = append(lines, []string{

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 // badScenarios are files that are refused, and what is said of them.
@@ -31,7 +33,7 @@ func TestBadScenarios(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, stderr, code := command("-scenario", file)
-			if code != exitUsage || !strings.Contains(stderr, file) || !strings.Contains(stderr, tc.want) {
+			if code != measured.ExitUsage || !strings.Contains(stderr, file) || !strings.Contains(stderr, tc.want) {
 				t.Errorf("Expected %s and %q, got exit code %d: %s", file, tc.want, code, stderr)
 			}
 		})

@@ -6,19 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/coredns-farm/farm/measured"
 	"github.com/coredns-farm/farm/sim/world"
-)
-
-// Exit codes.
-const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitInterrupted = 130 // as of a process that SIGINT ended
 )
 
 const usage = `Simulates how well policies steer: a farm of servers, resolvers that cache, clients behind them.
@@ -49,34 +39,11 @@ const maxFirst = 1 << 30
 
 // run is the command: it returns the exit code. Results go to stdout, all else to stderr.
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		fmt.Fprintln(stderr, "sim:", err)
-		return exitUsage
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err = o.execute(ctx, stdout, stderr)
-	var bad usageError
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "sim: interrupted; nothing was written")
-		return exitInterrupted
-	case errors.As(err, &bad):
-		fmt.Fprintln(stderr, "sim:", err)
-		return exitUsage
-	}
-	fmt.Fprintln(stderr, "sim:", err)
-	return exitFailure
+	return measured.Run("sim", stderr, func() (measured.Execute, error) {
+		o, err := parseOptions(args, stderr)
+		return func(ctx context.Context) error { return o.execute(ctx, stdout, stderr) }, err
+	})
 }
-
-// usageError is a mistake of the one who gave the command.
-type usageError struct{ error }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	o := new(options)
@@ -125,11 +92,11 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	scenarios, err := chooseScenarios(o.scenarios)
 	if err != nil {
-		return usageError{err}
+		return measured.Misused(err)
 	}
 	policies, err := choosePolicies(o.policies)
 	if err != nil {
-		return usageError{err}
+		return measured.Misused(err)
 	}
 	rows, err := simulate(ctx, batch{scenarios, policies, o.seeds, o.first}, stderr)
 	if err != nil {

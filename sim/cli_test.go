@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/coredns-farm/farm/measured"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -37,7 +39,7 @@ func TestTable(t *testing.T) {
 	t.Parallel()
 	const golden = "testdata/tiny.txt"
 	got, stderr, code := command("-scenario", "testdata/tiny.yaml", "-policy", "oracle,uniform,weighted:2", "-seeds", "2")
-	if code != exitOK || stderr != "" {
+	if code != measured.ExitOK || stderr != "" {
 		t.Fatalf("Expected a table, got exit code %d: %s", code, stderr)
 	}
 	if *update {
@@ -58,7 +60,7 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	args := []string{"-scenario", "testdata/tiny.yaml", "-policy", "predict,predict+shared", "-seeds", "3", "-o", "json"}
 	got, stderr, code := command(args...)
-	if code != exitOK {
+	if code != measured.ExitOK {
 		t.Fatalf("Expected JSON, got exit code %d: %s", code, stderr)
 	}
 	var objects []map[string]any
@@ -87,7 +89,7 @@ func TestJSON(t *testing.T) {
 
 func TestList(t *testing.T) {
 	got, _, code := command("-list")
-	if code != exitOK {
+	if code != measured.ExitOK {
 		t.Fatalf("Expected a list, got exit code %d", code)
 	}
 	for _, want := range []string{"S1", "S8", "oracle", "predict+shared"} {
@@ -103,20 +105,20 @@ func TestUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"-h"}, exitOK, "-scenario FILE.yaml"},
-		{[]string{"-scenarios", "S1"}, exitUsage, "-scenarios"},
-		{[]string{"S1"}, exitUsage, `unexpected argument "S1"`},
-		{[]string{"-seeds", "0"}, exitUsage, "expected 1 to 1000"},
-		{[]string{"-seeds", "many"}, exitUsage, "many"},
-		{[]string{"-o", "xml"}, exitUsage, "expected table or json"},
-		{[]string{"-docs", "-policy", "predict"}, exitUsage, "-docs runs everything"},
-		{[]string{"-scenario", "S9"}, exitUsage, `unknown scenario "S9": expected all, a file that ends in .yaml, or one of S1, S2,`},
-		{[]string{"-scenario", ""}, exitUsage, `unknown scenario ""`},
-		{[]string{"-scenario", "S1,S1"}, exitUsage, "scenario S1 is there twice"},
-		{[]string{"-scenario", "missing.yaml"}, exitUsage, "missing.yaml: no such file"},
-		{[]string{"-scenario", "testdata/tiny.yaml", "-policy", "best"}, exitUsage, `unknown policy "best": expected all, or some of oracle, ideal,`},
-		{[]string{"-scenario", "testdata/tiny.yaml", "-policy", "all,uniform"}, exitUsage, "policy uniform is there twice"},
-		{[]string{"-scenario", "testdata/tiny.yaml", "-policy", "predict:99"}, exitFailure, "expected 1 to 8 addresses"},
+		{[]string{"-h"}, measured.ExitOK, "-scenario FILE.yaml"},
+		{[]string{"-scenarios", "S1"}, measured.ExitUsage, "-scenarios"},
+		{[]string{"S1"}, measured.ExitUsage, `unexpected argument "S1"`},
+		{[]string{"-seeds", "0"}, measured.ExitUsage, "expected 1 to 1000"},
+		{[]string{"-seeds", "many"}, measured.ExitUsage, "many"},
+		{[]string{"-o", "xml"}, measured.ExitUsage, "expected table or json"},
+		{[]string{"-docs", "-policy", "predict"}, measured.ExitUsage, "-docs runs everything"},
+		{[]string{"-scenario", "S9"}, measured.ExitUsage, `unknown scenario "S9": expected all, a file that ends in .yaml, or one of S1, S2,`},
+		{[]string{"-scenario", ""}, measured.ExitUsage, `unknown scenario ""`},
+		{[]string{"-scenario", "S1,S1"}, measured.ExitUsage, "scenario S1 is there twice"},
+		{[]string{"-scenario", "missing.yaml"}, measured.ExitUsage, "missing.yaml: no such file"},
+		{[]string{"-scenario", "testdata/tiny.yaml", "-policy", "best"}, measured.ExitUsage, `unknown policy "best": expected all, or some of oracle, ideal,`},
+		{[]string{"-scenario", "testdata/tiny.yaml", "-policy", "all,uniform"}, measured.ExitUsage, "policy uniform is there twice"},
+		{[]string{"-scenario", "testdata/tiny.yaml", "-policy", "predict:99"}, measured.ExitFailure, "expected 1 to 8 addresses"},
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			stdout, stderr, code := command(tc.args...)
@@ -150,8 +152,8 @@ func TestInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Wait()
-	if code := c.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted") {
-		t.Errorf("Expected exit code %d, got %d: %s", exitInterrupted, code, stderr.String())
+	if code := c.ProcessState.ExitCode(); code != measured.ExitInterrupted || !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("Expected exit code %d, got %d: %s", measured.ExitInterrupted, code, stderr.String())
 	}
 	if _, err := os.Stat(plots); err == nil {
 		t.Errorf("Expected nothing to be drawn")

@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"text/template"
 
+	"github.com/coredns-farm/farm/measured"
 	"github.com/coredns-farm/farm/sim/world"
 )
 
@@ -22,14 +21,12 @@ var files embed.FS
 const (
 	docsFile  = "docs/steering.md"
 	docsPlots = "docs/steering" // a folder
-	readme    = "README.md"
 )
 
-// The README's table stands between these lines.
-const (
-	tableBegin = "<!-- steering: go run ./sim -docs writes this -->"
-	tableEnd   = "<!-- /steering -->"
-)
+// readme is the README's table.
+var readme = measured.Section{
+	File: "README.md", Begin: "<!-- steering: go run ./sim -docs writes this -->", End: "<!-- /steering -->",
+}
 
 // goal is what predict is to reach in a scenario, at most: p99 and mean of max/mean, and p99 with loads shared.
 type goal struct{ P99, Mean, Shared float64 }
@@ -51,7 +48,7 @@ var hard = []struct {
 
 // writeDocs runs everything and writes what is published of it, below root.
 func writeDocs(ctx context.Context, root string, seeds int, stderr io.Writer) error {
-	if _, err := readmeWith(root, ""); err != nil {
+	if _, err := readme.With(root, ""); err != nil {
 		return err // now, and not after minutes
 	}
 	scenarios, err := world.BuiltIn()
@@ -104,31 +101,17 @@ func publish(root string, rows, open []row) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", docsFile, err)
 	}
-	front, err := readmeWith(root, matrix(rows, func(r *row) float64 { return r.p99.value }))
+	front, err := readme.With(root, matrix(rows, func(r *row) float64 { return r.p99.value }))
 	if err != nil {
 		return err
 	}
 	if err := writePlots(filepath.Join(root, docsPlots), rows); err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(root, docsFile), text); err != nil {
+	if err := measured.Replace(filepath.Join(root, docsFile), text); err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(root, readme), front)
-}
-
-// readmeWith returns the README as it is now, with the table between its lines.
-func readmeWith(root, table string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(root, readme))
-	if err != nil {
-		return nil, fmt.Errorf("cannot write the docs: expected the root of the repository here: %w", err)
-	}
-	head, rest, begun := strings.Cut(string(text), tableBegin+"\n")
-	_, tail, ended := strings.Cut(rest, tableEnd+"\n")
-	if !begun || !ended {
-		return nil, fmt.Errorf("%s: expected the line %q, and %q further down", readme, tableBegin, tableEnd)
-	}
-	return []byte(head + tableBegin + "\n" + table + tableEnd + "\n" + tail), nil
+	return measured.Replace(filepath.Join(root, readme.File), front)
 }
 
 // render fills the template.

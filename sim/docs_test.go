@@ -36,14 +36,14 @@ func TestPublish(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "docs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	front := "# farm\n" + tableBegin + "\nold\n" + tableEnd + "\nrest\n"
-	if err := os.WriteFile(filepath.Join(root, readme), []byte(front), 0o600); err != nil {
+	front := "# farm\n" + readme.Begin + "\nold\n" + readme.End + "\nrest\n"
+	if err := os.WriteFile(filepath.Join(root, readme.File), []byte(front), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := publish(root, rows, rows[:2]); err != nil {
 		t.Fatal(err)
 	}
-	docs, table := read(t, filepath.Join(root, docsFile)), read(t, filepath.Join(root, readme))
+	docs, table := read(t, filepath.Join(root, docsFile)), read(t, filepath.Join(root, readme.File))
 	for _, odd := range []string{"NaN", "Inf", "<no value>", "%!", "{{"} {
 		if strings.Contains(docs, odd) {
 			t.Errorf("Expected no %q in\n%s", odd, docs)
@@ -52,7 +52,7 @@ func TestPublish(t *testing.T) {
 	if want := "\n" + matrix(rows, func(r *row) float64 { return r.p99.value }); !strings.Contains(docs, want) || !strings.Contains(table, want) {
 		t.Errorf("Expected the table\n%sin\n%s", want, table)
 	}
-	if strings.Contains(table, "old") || !strings.HasSuffix(table, tableEnd+"\nrest\n") {
+	if strings.Contains(table, "old") || !strings.HasSuffix(table, readme.End+"\nrest\n") {
 		t.Errorf("Expected the table to be replaced and the rest to stay, got\n%s", table)
 	}
 	for _, name := range []string{"tiny.svg", "crash.svg"} {
@@ -111,18 +111,18 @@ func TestDocsElsewhere(t *testing.T) {
 	if err := writeDocs(context.Background(), root, 1, io.Discard); err == nil || !strings.Contains(err.Error(), "expected the root of the repository") {
 		t.Errorf("Expected an error that says where to run it, got %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(root, readme), []byte("# farm\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, readme.File), []byte("# farm\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeDocs(context.Background(), root, 1, io.Discard); err == nil || !strings.Contains(err.Error(), tableBegin) {
+	if err := writeDocs(context.Background(), root, 1, io.Discard); err == nil || !strings.Contains(err.Error(), readme.Begin) {
 		t.Errorf("Expected an error that names the lines, got %v", err)
 	}
 }
 
 // TestPublished: the README's table and the docs are of one run.
 func TestPublished(t *testing.T) {
-	_, rest, _ := strings.Cut(read(t, "../"+readme), tableBegin+"\n")
-	table, _, found := strings.Cut(rest, tableEnd)
+	_, rest, _ := strings.Cut(read(t, "../"+readme.File), readme.Begin+"\n")
+	table, _, found := strings.Cut(rest, readme.End)
 	if !found || !strings.Contains(read(t, "../"+docsFile), "\n"+table) {
 		t.Errorf("Expected %s to have the README's table: go run ./sim -docs writes both", docsFile)
 	}

@@ -5,18 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coredns-farm/farm/measured"
 	"github.com/coredns-farm/farm/sim/world"
 )
-
-// markdown is a table: a head and lines.
-func markdown(head []string, lines [][]string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|---|%s\n", strings.Join(head, " | "), strings.Repeat("---:|", len(head)-1))
-	for _, l := range lines {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(l, " | "))
-	}
-	return b.String()
-}
 
 // matrix is a table of one number: policies down, scenarios across.
 func matrix(rows []row, get func(*row) float64) string {
@@ -31,7 +22,7 @@ func matrix(rows []row, get func(*row) float64) string {
 			lines[i] = append(lines[i], fmt.Sprintf("%.2f", get(&some[i])))
 		}
 	}
-	return markdown(head, lines)
+	return measured.Markdown(head, lines)
 }
 
 // title is a policy's name for people, with what is to be typed.
@@ -55,7 +46,7 @@ func scenarioTable(rows []row) string {
 	for i := range rows {
 		lines = append(lines, append([]string{title(rows[i].policy)}, rows[i].cells()...))
 	}
-	return markdown(append([]string{"policy"}, columns...), lines)
+	return measured.Markdown(append([]string{"policy"}, columns...), lines)
 }
 
 // goalTable sets what predict reached beside what it was to reach.
@@ -73,7 +64,7 @@ func goalTable(rows []row) string {
 			fmt.Sprintf("%.2f", shared.p99.value), fmt.Sprintf("%.2f", g.Shared),
 			percent(alone.failed, 3)})
 	}
-	return markdown([]string{"", "p99", "goal", "mean", "goal", "p99, loads shared", "goal", "failed requests"}, lines)
+	return measured.Markdown([]string{"", "p99", "goal", "mean", "goal", "p99, loads shared", "goal", "failed requests"}, lines)
 }
 
 // find returns the row of a policy, or an empty one.

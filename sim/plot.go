@@ -16,6 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
+	"github.com/coredns-farm/farm/measured"
 	"github.com/coredns-farm/farm/sim/world"
 )
 
@@ -53,7 +54,7 @@ func writePlots(dir string, rows []row) error {
 		if err != nil {
 			return fmt.Errorf("cannot draw scenario %s: %w", some[0].scenario.Name, err)
 		}
-		if err := replaceFile(filepath.Join(dir, plotName(some[0].scenario)), svg); err != nil {
+		if err := measured.Replace(filepath.Join(dir, plotName(some[0].scenario)), svg); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/coredns-farm/farm/measured"
 	"github.com/coredns-farm/farm/sim/world"
 )
 
@@ -91,7 +91,5 @@ func writeJSON(w io.Writer, rows []row) error {
 		all[i] = object{r.scenario.Name, r.policy, r.seeds, r.p99.value, r.mean.value, r.over90, r.over100, r.requestP99,
 			r.refused, r.failed, r.dnsQPS}
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(all)
+	return measured.JSON(w, all)
 }
