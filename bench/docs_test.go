@@ -33,7 +33,10 @@ func sample() *everything {
 		}
 		all.spent = append(all.spent, of)
 	}
-	all.fresh = []freshness{{1, 0, 0, 200, .4, 5, 6}, {10_000, 5000, 10_000, 200, 4, 15, 16}}
+	all.fresh = []freshness{
+		{Servers: 1, Samples: 200, P50: .4, P99: 5, Max: 6},
+		{Servers: 10_000, Reports: 5000, Queries: 10_000, Busy: 1.9, Samples: 200, P50: 4, P99: 15, Max: 16},
+	}
 	for _, f := range sizes {
 		all.scale.Sizes = append(all.scale.Sizes, scale{
 			Services: f.services, Servers: f.servers, Heap: 900, Resident: 2e8, Start: 1.2, Resync: 1, Reports: 9000,

@@ -20,6 +20,7 @@ type freshness struct {
 	Servers int     `json:"servers"`
 	Reports float64 `json:"reports_per_second"` // of the other servers, meanwhile
 	Queries int     `json:"queries_per_second"` // asked by others meanwhile; 0 is idle
+	Busy    float64 `json:"cores_busy"`         // of the whole machine, meanwhile
 	Samples int     `json:"samples"`
 	P50     float64 `json:"p50_ms"`
 	P99     float64 `json:"p99_ms"`
@@ -87,10 +88,11 @@ func (c *changing) both(ctx context.Context, l *lab, others farm, agents *report
 		asking, endLoad := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- background(asking, addr, questions, rate) }()
-		before := agents.written.Load()
+		before, worked := agents.written.Load(), machineTime()
 		began := time.Now()
 		took, err := c.sample(ctx, addr, time.Duration(seconds*float64(time.Second)))
-		reports := float64(agents.written.Load()-before) / time.Since(began).Seconds()
+		span := time.Since(began).Seconds()
+		reports, busy := float64(agents.written.Load()-before)/span, (machineTime()-worked)/span
 		endLoad()
 		if e := <-ended; err == nil {
 			err = e
@@ -99,7 +101,7 @@ func (c *changing) both(ctx context.Context, l *lab, others farm, agents *report
 			return nil, err
 		}
 		all = append(all, freshness{
-			Servers: others.servers + 1, Reports: reports, Queries: rate, Samples: len(took),
+			Servers: others.servers + 1, Reports: reports, Queries: rate, Busy: busy, Samples: len(took),
 			P50: quantile(took, .5), P99: quantile(took, .99), Max: took[len(took)-1],
 		})
 	}

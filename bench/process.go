@@ -106,3 +106,17 @@ func (p *process) cost(do func() error) (time.Duration, error) {
 	after, err := p.used()
 	return after.cpu - before.cpu, err
 }
+
+// machineTime returns the seconds for which the machine's processors have worked, all of them together; 0 where nobody says.
+func machineTime() float64 {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return 0
+	}
+	t := stat.CPUTotal
+	return t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal
+}

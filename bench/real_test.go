@@ -78,7 +78,7 @@ func testFreshness(t *testing.T, l *lab) {
 		t.Fatal(err)
 	}
 	for _, r := range results {
-		if r.Servers != 20 || r.Samples == 0 || !(r.P50 <= r.P99 && r.P99 <= r.Max) {
+		if r.Servers != 20 || r.Samples == 0 || !(r.P50 <= r.P99 && r.P99 <= r.Max) || !(r.Busy > 0) {
 			t.Errorf("Expected 20 servers and figures that can be, got %+v", r)
 		}
 	}

@@ -74,7 +74,7 @@ func (r result) MarshalJSON() ([]byte, error) {
 	}{r.row.name, r.cpu.Median, r.ratio.Median, r.qps.Median, r.lost, r.failed, r.queries, r.octets, r.rounds, r.cpu, r.ratio, r.qps})
 }
 
-var freshHead = []string{"servers", "reports/s", "queries/s", "p50", "p99", "max", "samples"}
+var freshHead = []string{"servers", "reports/s", "queries/s", "p50", "p99", "max", "samples", "cores busy"}
 
 func freshLines(results []freshness) (lines [][]string) {
 	for _, r := range results {
@@ -83,7 +83,7 @@ func freshLines(results []freshness) (lines [][]string) {
 			load = thousands(float64(r.Queries))
 		}
 		lines = append(lines, []string{thousands(float64(r.Servers)), thousands(r.Reports), load,
-			fmt.Sprintf("%.2f ms", r.P50), fmt.Sprintf("%.2f ms", r.P99), fmt.Sprintf("%.2f ms", r.Max), fmt.Sprint(r.Samples)})
+			fmt.Sprintf("%.2f ms", r.P50), fmt.Sprintf("%.2f ms", r.P99), fmt.Sprintf("%.2f ms", r.Max), fmt.Sprint(r.Samples), fmt.Sprintf("%.1f", r.Busy)})
 	}
 	return lines
 }
