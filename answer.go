@@ -109,9 +109,13 @@ func (q *query) ttl(ttl uint32) uint32 {
 // owner is the name of the question as it was asked (draft-vixie-dnsext-dns0x20).
 func (q *query) owner() string { return q.r.Question[0].Name }
 
-// addresses answers A or AAAA: with the addresses of the picked servers, or as an alias of the first one's name.
+// addresses answers A or AAAA. The decision is over before the records are made: their room is not on the stack below it.
 func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
-	p := f.decide(q, farm, kind, family|steer.Named)
+	return f.give(q, farm, family, f.decide(q, farm, kind, family|steer.Named))
+}
+
+// give answers with the addresses of the picked servers, or with an alias of the first one's name.
+func (f *Farm) give(q *query, farm *steer.Farm, family steer.Family, p *steer.Pick) *dns.Msg {
 	if target := f.target(q, farm, p); target != "" {
 		return q.answer([]dns.RR{q.cname(target, p.TTL)})
 	}
