@@ -32,7 +32,7 @@ func TestReal(t *testing.T) {
 
 // testCompare: every kind of row answers, and a handle that did not hold would be refused.
 func testCompare(t *testing.T, l *lab) {
-	chosen, err := chooseRows("file-loadbalance,farm-rewrite,farm-handle-label,farm-handle-option,gdnsd,powerdns")
+	chosen, err := chooseRows("file-loadbalance,farm-rewrite,farm-prometheus,farm-handle-label,farm-handle-option,gdnsd,powerdns")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ type row struct {
 }
 
 // rows are measured in this order, again and again. The first is what the others are set against. In a Corefile REDIS,
-// ZONE, WEIGHTS and KEYS stand for the stage's.
+// ZONE, WEIGHTS and KEYS stand for the stage's, and METRICS for a free address.
 var rows = []row{
 	{name: base, title: "CoreDNS, `whoami`: the floor", corefile: "whoami"},
 	{name: "file", title: "CoreDNS, `file`", corefile: "file ZONE"},
@@ -27,6 +27,8 @@ var rows = []row{
 	{name: "farm-rewrite", title: "CoreDNS, `farm` with `rewrite`, and `file`", corefile: "farm {\nredis REDIS\nrewrite\n}\nfile ZONE"},
 	{name: "farm-handle-label", title: "CoreDNS, `farm`, a signed handle in a label", corefile: entitled, carry: inLabels},
 	{name: "farm-handle-option", title: "CoreDNS, `farm`, a signed handle in the option", corefile: entitled, carry: inOption},
+	{name: "whoami-prometheus", title: "CoreDNS, `prometheus` and `whoami`", corefile: "prometheus METRICS\nwhoami"},
+	{name: "farm-prometheus", title: "CoreDNS, `prometheus` and `farm`, `policy predict`", corefile: "prometheus METRICS\nfarm {\nredis REDIS\npolicy predict\n}"},
 	{name: "gdnsd", title: "gdnsd, `plugin_weighted`", peer: gdnsd},
 	{name: "powerdns", title: "PowerDNS, Lua `pickwrandom`", peer: powerdns},
 }
@@ -90,13 +92,13 @@ func (s *stage) weightFile() string {
 
 // serve starts the name server of a row and waits until it answers.
 func (s *stage) serve(ctx context.Context, r *row) (*process, string, error) {
-	if r.peer == nil {
-		text := strings.NewReplacer("REDIS", s.db.url, "ZONE", s.zone, "WEIGHTS", s.weights, "KEYS", s.keys).Replace(r.corefile)
-		return s.startCoreDNS(ctx, text, s.service(0))
-	}
 	port, err := s.freePort()
 	if err != nil {
 		return nil, "", err
+	}
+	if r.peer == nil {
+		text := strings.NewReplacer("REDIS", s.db.url, "ZONE", s.zone, "WEIGHTS", s.weights, "KEYS", s.keys, "METRICS", local(port)).Replace(r.corefile)
+		return s.startCoreDNS(ctx, text, s.service(0))
 	}
 	p, err := r.peer(s, port)
 	if err != nil {
