@@ -98,14 +98,9 @@ func (s *school) last() *database {
 
 // told is what other replicas are to hear.
 func (m *memory) told(snap *steer.Snapshot, now int64) (out []store.Shared) {
-	for _, f := range snap.Farms() {
-		if f.Service.Policy != steer.Predict {
-			continue
-		}
-		if loads := m.learned.Export(f, mostTold, nil); len(loads) > 1 {
-			out = append(out, store.Shared{Service: f.Service.Name, Loads: loads, At: now})
-		}
-	}
+	m.learned.ExportAll(snap.Farms(), mostTold, func(f *steer.Farm, loads []byte) {
+		out = append(out, store.Shared{Service: f.Service.Name, Loads: loads, At: now})
+	})
 	return out
 }
 

@@ -31,11 +31,12 @@ type Learned struct {
 	tracked atomic.Int64 // resolvers, at the last Tick
 
 	// Of Tick alone.
-	traces []trace // one a slot, in its place
-	works  map[uint64]*work
-	open   []*work // of this tick, in the order of the farms
-	ticked int64
-	ticks  int64
+	traces   []trace // one a slot, in its place
+	works    map[uint64]*work
+	open     []*work // of this tick, in the order of the farms
+	machines machines
+	ticked   int64
+	ticks    int64
 }
 
 const (

@@ -5,18 +5,82 @@ import "net/netip"
 // meet adds, where servers of several services are the same machine, what the others' answers will bring it to what
 // each expects. Servers are the same if their ID and an address are.
 func (l *Learned) meet() {
-	if len(l.open) < 2 {
-		return
-	}
-	m := machines{sums: make(map[identity]*float64)}
-	for _, w := range l.open {
-		for i, s := range w.farm.Servers {
-			m.add(w, i, s)
+	l.machines.find(l.open)
+	for _, parts := range l.machines.shared {
+		sum := 0.0
+		for _, p := range parts {
+			sum += *p.pending() / p.capacity()
+		}
+		for _, p := range parts {
+			*p.pending() = sum * p.capacity()
 		}
 	}
-	for _, p := range m.parts {
-		p.work.pend[p.place] = *p.sum * p.capacity
+}
+
+// machines are the servers that stand in several services. Most farms have none, and servers seldom come or go: only then
+// are they looked for.
+type machines struct {
+	in     []lookedAt // in the order of the services
+	shared [][]machinePart
+}
+
+// lookedAt is a service, and the servers that it had.
+type lookedAt struct {
+	work    *work
+	servers []*Server
+}
+
+// machinePart is a service's server on a machine.
+type machinePart struct {
+	work   *work
+	server int
+}
+
+func (p machinePart) pending() *float64 { return &p.work.pend[p.work.farm.forecast.place[p.server]] }
+func (p machinePart) capacity() float64 { return p.work.farm.State[p.server].Capacity }
+
+// find looks for machines, unless the services have the servers that they had.
+func (m *machines) find(open []*work) {
+	if m.stand(open) {
+		return
 	}
+	m.in, m.shared = m.in[:0], nil
+	for _, w := range open {
+		m.in = append(m.in, lookedAt{w, w.farm.Servers})
+	}
+	if len(open) < 2 {
+		return
+	}
+	all := make(map[identity]*[]machinePart)
+	var found []*[]machinePart
+	for _, w := range open {
+		for i, s := range w.farm.Servers {
+			parts := machineOf(all, s)
+			if len(*parts) == 0 {
+				found = append(found, parts)
+			}
+			*parts = append(*parts, machinePart{w, i})
+		}
+	}
+	for _, parts := range found {
+		if len(*parts) > 1 {
+			m.shared = append(m.shared, *parts)
+		}
+	}
+}
+
+// stand says whether nothing has changed since machines were looked for. Generations with the same servers share their list.
+func (m *machines) stand(open []*work) bool {
+	if len(m.in) != len(open) {
+		return false
+	}
+	for i, w := range open {
+		was, is := m.in[i].servers, w.farm.Servers
+		if m.in[i].work != w || len(was) != len(is) || len(is) > 0 && &was[0] != &is[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // identity is what makes a server a machine.
@@ -25,32 +89,19 @@ type identity struct {
 	addr netip.Addr
 }
 
-type machines struct {
-	sums  map[identity]*float64 // utilisation pending for a machine
-	parts []machinePart
-}
-
-// machinePart is a service's server on a machine.
-type machinePart struct {
-	work     *work
-	place    int32
-	capacity float64
-	sum      *float64
-}
-
-func (m *machines) add(w *work, i int, s *Server) {
-	p := machinePart{work: w, place: w.farm.forecast.place[i], capacity: w.farm.State[i].Capacity}
+// machineOf returns the machine that a server is.
+func machineOf(all map[identity]*[]machinePart, s *Server) *[]machinePart {
+	var parts *[]machinePart
 	for _, a := range s.Addresses {
-		if p.sum = m.sums[identity{s.ID, a}]; p.sum != nil {
+		if parts = all[identity{s.ID, a}]; parts != nil {
 			break
 		}
 	}
-	if p.sum == nil {
-		p.sum = new(float64)
+	if parts == nil {
+		parts = new([]machinePart)
 	}
 	for _, a := range s.Addresses {
-		m.sums[identity{s.ID, a}] = p.sum
+		all[identity{s.ID, a}] = parts
 	}
-	*p.sum += w.pend[p.place] / p.capacity
-	m.parts = append(m.parts, p)
+	return parts
 }

@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -502,6 +503,17 @@ func TestShareAndMerge(t *testing.T) {
 	shared := b.l.Export(b.f, 4, []byte("x"))
 	if string(shared[:1]) != "x" || len(shared) != 2+4*sharedEntry {
 		t.Fatalf("Expected 4 entries appended, got %d octets", len(shared))
+	}
+	stranger := newLab(t, 100).f
+	stranger.hash++
+	told := 0
+	b.l.ExportAll([]*Farm{stranger, b.f}, 4, func(f *Farm, loads []byte) {
+		if told++; f != b.f || !bytes.Equal(loads, shared[1:]) {
+			t.Errorf("Expected of %s what Export says, got %d octets of %s", b.f.Service.Name, len(loads), f.Service.Name)
+		}
+	})
+	if told != 1 {
+		t.Errorf("Expected to be told of one service, got %d", told)
 	}
 	o.ask(o.query(9))
 	o.ask(o.query(8))

@@ -30,7 +30,30 @@ const adoptFrom = 2
 // Export appends to buf what is best known of a farm's resolvers, at most most of them, the weightiest first: what
 // another replica can [Learned.Merge]. It is for the goroutine that calls Tick. O(slots).
 func (l *Learned) Export(f *Farm, most int, buf []byte) []byte {
-	best := l.bestKnown(f)
+	var best []known
+	l.eachKnown(func(service uint64, k known) {
+		if service == f.hash {
+			best = append(best, k)
+		}
+	})
+	return export(best, most, buf)
+}
+
+// ExportAll calls tell with what Export returns of each farm of whose resolvers anything is known. O(slots + farms).
+func (l *Learned) ExportAll(farms []*Farm, most int, tell func(f *Farm, loads []byte)) {
+	best := make(map[uint64][]known)
+	l.eachKnown(func(service uint64, k known) { best[service] = append(best[service], k) })
+	for _, f := range farms {
+		if of := best[f.hash]; f.forecast != nil && len(of) > 0 {
+			tell(f, export(of, most, nil))
+		}
+	}
+}
+
+func export(best []known, most int, buf []byte) []byte {
+	slices.SortFunc(best, func(a, b known) int {
+		return cmp.Or(cmp.Compare(b.mean-b.sigma, a.mean-a.sigma), cmp.Compare(a.who, b.who))
+	})
 	buf = append(buf, sharedVersion)
 	for _, k := range best[:min(len(best), most, MaxShared)] {
 		buf = binary.LittleEndian.AppendUint64(buf, k.who)
@@ -46,21 +69,17 @@ type known struct {
 	belief
 }
 
-func (l *Learned) bestKnown(f *Farm) []known {
-	var best []known
+// eachKnown calls each with every resolver of whose load something is known, and the hash of its service's name.
+func (l *Learned) eachKnown(each func(service uint64, k known)) {
 	for i := range l.slots {
 		s := &l.slots[i]
-		if s.key.Load() == 0 || s.service.Load() != f.hash {
+		if s.key.Load() == 0 {
 			continue
 		}
 		if b, ok := s.believed(); ok && b.sigma < b.mean {
-			best = append(best, known{s.who.Load(), b})
+			each(s.service.Load(), known{s.who.Load(), b})
 		}
 	}
-	slices.SortFunc(best, func(a, b known) int {
-		return cmp.Or(cmp.Compare(b.mean-b.sigma, a.mean-a.sigma), cmp.Compare(a.who, b.who))
-	})
-	return best
 }
 
 // Merge takes over, of what another replica exported of a farm's resolvers, what is known better than here. It is for
