@@ -20,6 +20,7 @@ const (
 	lastRetry  = time.Second
 	calmAfter  = 10 * time.Second // without a gap
 	readCount  = 1000             // entries of one stream in one read
+	readPause  = time.Millisecond // after a read, which costs both sides the same for one entry as for many
 )
 
 // reader follows the streams of some shards with one blocking read: all shards, or one on Cluster, where a read cannot
@@ -78,6 +79,7 @@ func (r *reader) run(ctx context.Context) {
 			continue
 		}
 		r.checkRevisions(ctx)
+		pause(ctx, readPause)
 	}
 }
 
