@@ -2,7 +2,7 @@
 # make lint     go vet, gofmt, staticcheck, govulncheck
 # make fuzz     runs each fuzzer for FUZZTIME
 # make stock    builds farm into a stock CoreDNS and asks it a question
-# make bench    measures farm beside its peers and writes docs/performance.md and docs/scale.md: about twelve minutes
+# make bench    measures farm beside its peers and writes docs/performance.md, docs/scale.md and the README's summary: a quarter of an hour
 # make soak     keeps a server under load, churn and reloads for SOAK
 # make sbom     builds both and writes what is in them: coredns.cdx.json, farm.cdx.json (CycloneDX)
 # make build    builds ./coredns and ./farm

@@ -14,7 +14,7 @@ import (
 
 const usage = `Measures farm beside its peers, on real processes: CoreDNS, Redis, dnsperf, gdnsd, PowerDNS.
 
-  go run ./bench                 what an answer costs, and how many there are a second: about six minutes
+  go run ./bench                 what an answer costs, and how many there are a second: about ten minutes
   go run ./bench profile         where the time of an answer goes: farm beside whoami
   go run ./bench freshness       how soon answers follow a report
   go run ./bench scale           what large farms take, and how many reports a core absorbs
