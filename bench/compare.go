@@ -76,19 +76,11 @@ type series struct {
 
 // measure runs one row once.
 func (s *stage) measure(ctx context.Context, r *row, seconds float64, took *series) error {
-	ask, err := s.ask(r)
+	p, ask, err := s.warm(ctx, r, seconds)
 	if err != nil {
 		return err
 	}
-	var p *process
-	if p, ask.addr, err = s.serve(ctx, r); err != nil {
-		return err
-	}
 	defer s.stop(p)
-	if _, err := dnsperf(ctx, ask); err != nil {
-		return err
-	}
-	ask.duration = time.Duration(seconds * float64(time.Second))
 	var o outcome
 	cpu, err := p.cost(func() (err error) { o, err = dnsperf(ctx, ask); return })
 	if err != nil {
@@ -98,6 +90,24 @@ func (s *stage) measure(ctx context.Context, r *row, seconds float64, took *seri
 	took.qps = append(took.qps, o.qps)
 	took.lost, took.failed, took.queries, took.octets = took.lost+o.lost, took.failed+o.failed, took.queries+o.sent, o.octets
 	return nil
+}
+
+// warm starts the server of a row and asks it for a while. It returns the load to measure it under.
+func (s *stage) warm(ctx context.Context, r *row, seconds float64) (*process, load, error) {
+	ask, err := s.ask(r)
+	if err != nil {
+		return nil, load{}, err
+	}
+	var p *process
+	if p, ask.addr, err = s.serve(ctx, r); err != nil {
+		return nil, load{}, err
+	}
+	if _, err := dnsperf(ctx, ask); err != nil {
+		s.stop(p)
+		return nil, load{}, err
+	}
+	ask.duration = time.Duration(seconds * float64(time.Second))
+	return p, ask, nil
 }
 
 // ask returns the load of a row's warm-up, but for the address.

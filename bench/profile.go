@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/google/pprof/profile"
 )
@@ -146,26 +145,17 @@ func profileRows(ctx context.Context, l *lab, chosen []*row, rounds int, seconds
 
 // profile measures one row once: microseconds of processor time a query, and the shares of it.
 func (s *stage) profile(ctx context.Context, r *row, seconds float64) (cpu float64, shares [kinds]float64, err error) {
-	ask, err := s.ask(r)
-	if err != nil {
-		return 0, shares, err
-	}
 	port, err := s.freePort()
 	if err != nil {
 		return 0, shares, err
 	}
 	profiled := *r
 	profiled.corefile += "\npprof " + local(port)
-	p, addr, err := s.serve(ctx, &profiled)
+	p, ask, err := s.warm(ctx, &profiled, seconds)
 	if err != nil {
 		return 0, shares, err
 	}
 	defer s.stop(p)
-	ask.addr = addr
-	if _, err := dnsperf(ctx, ask); err != nil {
-		return 0, shares, err
-	}
-	ask.duration = time.Duration(seconds * float64(time.Second))
 	ended := make(chan error, 1)
 	go func() { ended <- fetchShares(ctx, port, seconds, &shares) }()
 	var o outcome
