@@ -21,11 +21,11 @@ const (
 	ExitInterrupted = 130 // as of a process that SIGINT ended
 )
 
-// UsageError is a mistake of the one who gave the command.
-type UsageError struct{ error }
+// usageError is a mistake of the one who gave the command.
+type usageError struct{ error }
 
 // Misused makes an error one of usage.
-func Misused(err error) error { return UsageError{err} }
+func Misused(err error) error { return usageError{err} }
 
 // Execute is what a command line asks for. Its context ends when the command is interrupted.
 type Execute func(ctx context.Context) error
@@ -53,7 +53,7 @@ func Run(name string, stderr io.Writer, parse func() (Execute, error)) int {
 		return ExitInterrupted
 	}
 	say(err)
-	if _, bad := errors.AsType[UsageError](err); bad {
+	if _, bad := errors.AsType[usageError](err); bad {
 		return ExitUsage
 	}
 	return ExitFailure
