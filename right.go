@@ -78,8 +78,9 @@ func (f *Farm) handle(q *query, farm *steer.Farm, a *qos.Asked, by origin) bool 
 	}
 	r := &q.right
 	token := a.Handle[:a.HandleLen]
-	rec := f.books.Handle(qos.HandleOf(token))
-	if r.why = f.claim(q, token, rec); r.why != nil {
+	id := qos.HandleOf(token)
+	rec := f.books.Handle(id)
+	if r.why = f.claim(q, token, id, rec); r.why != nil {
 		return false
 	}
 	shown, has := q.clientShown()
@@ -95,10 +96,10 @@ func (f *Farm) handle(q *query, farm *steer.Farm, a *qos.Asked, by origin) bool 
 }
 
 // claim leaves in q.claim what a handle says, if it holds. It asks nobody: keys and records are in memory.
-func (f *Farm) claim(q *query, token []byte, rec *qos.HandleRecord) (err error) {
+func (f *Farm) claim(q *query, token []byte, id qos.HandleID, rec *qos.HandleRecord) (err error) {
 	switch ring := f.books.Keyring(); {
 	case rec != nil && (rec.Revoked || len(token) == qos.LookedUp):
-		err = rec.ClaimInto(&q.claim, qos.HandleOf(token), q.now)
+		err = rec.ClaimInto(&q.claim, id, q.now)
 	case len(token) == qos.Signed && ring != nil:
 		err = ring.VerifyInto(&q.claim, token, q.now)
 	default:

@@ -139,17 +139,18 @@ func (k *Keyring) Verify(token []byte, now int64) (c Claim, err error) {
 	if err = k.VerifyInto(&c, token, now); err != nil {
 		return Claim{}, err
 	}
+	c.ID = HandleOf(token)
 	return c, nil
 }
 
-// VerifyInto is Verify where the caller has the room. With an error what is in it is of no use.
+// VerifyInto is Verify where the caller has the room, and knows the handle's ID: that is not filled in. With an error what is
+// in it is of no use.
 func (k *Keyring) VerifyInto(c *Claim, token []byte, now int64) error {
 	if err := c.decode(token); err != nil {
 		return err
 	}
 	r := k.find(c.KeyID)
 	same := r.signed(token)
-	c.ID = HandleOf(token)
 	switch {
 	case !r.valid(now):
 		return ErrKey
