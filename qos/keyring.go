@@ -136,10 +136,11 @@ func (k *Keyring) Sign(c Claim) (token [Signed]byte, err error) {
 // show it, and where, says Fits. Time does not depend on secrets, nor on whether the key is known. It allocates nothing;
 // the error is ErrMalformed, ErrKey, ErrSignature or ErrExpired.
 func (k *Keyring) Verify(token []byte, now int64) (c Claim, err error) {
+	id := HandleOf(token) // whatever comes of it, so that time does not tell
 	if err = k.VerifyInto(&c, token, now); err != nil {
 		return Claim{}, err
 	}
-	c.ID = HandleOf(token)
+	c.ID = id
 	return c, nil
 }
 

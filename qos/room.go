@@ -19,19 +19,14 @@ var rooms = sync.Pool{New: func() any { return &room{hash: sha256.New()} }}
 // hashing returns a room for one hash or more. Whoever asks gives it back.
 func hashing() *room { return rooms.Get().(*room) }
 
-func (r *room) add(b []byte) {
-	for len(b) > 0 {
-		n := copy(r.in[:], b)
-		r.hash.Write(r.in[:n])
-		b = b[n:]
-	}
-}
+func (r *room) add(b []byte)     { addTo(r, b) }
+func (r *room) addText(s string) { addTo(r, s) }
 
-func (r *room) addText(s string) {
-	for len(s) > 0 {
-		n := copy(r.in[:], s)
+func addTo[T []byte | string](r *room, part T) {
+	for len(part) > 0 {
+		n := copy(r.in[:], part)
 		r.hash.Write(r.in[:n])
-		s = s[n:]
+		part = part[n:]
 	}
 }
 
