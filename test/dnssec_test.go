@@ -112,3 +112,28 @@ func signingKey(t *testing.T, zone string) (key, anchor string) {
 	}
 	return key, anchor
 }
+
+// TestResolverValidates has a real resolver, with its default settings, resolve names of a signed zone.
+func TestResolverValidates(t *testing.T) {
+	t.Parallel()
+	key, _ := signingKey(t, "example.org.")
+	c := startCoreDNS(t, strings.NewReplacer("EMBEDDED", fmt.Sprint(freePort(t)), "KEY", key).Replace(dnssecCorefile))
+	u := startUnbound(t, stubZone{"example.org", c.addr, key})
+	for _, tc := range []struct {
+		name  string
+		qtype uint16
+		want  bool // records
+	}{
+		{"www.example.org", dns.TypeA, true},
+		{"www.example.org", dns.TypeHTTPS, true},
+		{"shop.apps.example.org", dns.TypeA, true},
+		{"example.org", dns.TypeNS, true},
+		{"www.example.org", dns.TypeMX, false},
+		{"nothing.example.org", dns.TypeA, false},
+	} {
+		r := u.resolve(tc.name, tc.qtype)
+		if got := records(r.Answer, tc.qtype); r.Rcode != dns.RcodeSuccess || !r.AuthenticatedData || (len(got) > 0) != tc.want {
+			t.Errorf("%s %s: expected validated records: %t, got\n%v", tc.name, dns.TypeToString[tc.qtype], tc.want, r)
+		}
+	}
+}
