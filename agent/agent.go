@@ -36,6 +36,7 @@ type agent struct {
 	draining bool
 	failures int             // rounds in a row that did not reach the database
 	failing  map[string]bool // sources that failed the last time
+	absent   map[string]bool // what was absent from samples the last time, as source: what
 }
 
 // Run runs an agent until ctx ends, then drains the server, lets it leave, and returns. That takes cfg.Drain; while it
@@ -96,7 +97,7 @@ func (c *Config) askMachine(log *slog.Logger) error {
 func newAgent(life context.Context, cfg *Config, db *store.Client, log *slog.Logger) (*agent, error) {
 	a := &agent{
 		cfg: cfg, db: db, log: log, systemd: newNotifier(log), instance: newInstance(), self: new(awareness),
-		failing: make(map[string]bool),
+		failing: make(map[string]bool), absent: make(map[string]bool),
 	}
 	var err error
 	if a.subjects, err = newSubjects(cfg, a.self, log); err != nil {

@@ -40,16 +40,15 @@ func collectAll(ctx context.Context, sources []source, now time.Time) []outcome 
 	return out
 }
 
-// ask returns a sample that is fit to be reported, or an error; never both.
+// ask returns a sample that is fit to be reported, or an error; never both. The sample's reason names what is absent.
 func (s *source) ask(ctx context.Context, now time.Time) outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	sample, err := s.collect(ctx, now)
-	if err == nil {
-		err = sample.check()
-	}
 	if err != nil {
 		return outcome{name: s.name, err: fmt.Errorf("%s: %w", s.name, err)}
 	}
+	sample.dropUnusable()
+	sample.explainAbsent(s.name)
 	return outcome{name: s.name, sample: sample}
 }

@@ -67,15 +67,17 @@ func parseJSON(out []byte) (Sample, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return Sample{}, errors.New("output: more than one JSON object")
 	}
-	return Sample(s), nil
+	return Sample{
+		Utilization: s.Utilization, CPU: s.CPU, Mem: s.Mem, RPS: s.RPS, EPS: s.EPS, InFlight: s.InFlight, Latency: s.Latency,
+		Health: s.Health, Reason: s.Reason,
+	}, nil
 }
 
 func parseWords(out string) (Sample, error) {
 	var s Sample
-	numbers := s.numbers()
 	for w := range strings.FieldsSeq(out) {
 		name, value, _ := strings.Cut(w, "=")
-		switch p := numbers[name]; {
+		switch p := s.number(name); {
 		case p != nil:
 			v, err := strconv.ParseFloat(value, 64)
 			if err != nil {

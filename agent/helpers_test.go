@@ -37,16 +37,22 @@ func brief(t testing.TB) context.Context {
 // show writes a sample the way tables want it: only what is said, in a fixed order.
 func show(s Sample) string {
 	var b strings.Builder
-	for _, name := range []string{"utilization", "cpu", "mem", "rps", "eps", "in_flight", "latency"} {
-		if p := *s.numbers()[name]; p != nil {
+	for _, name := range numberNames {
+		if p := *s.number(name); p != nil {
 			fmt.Fprintf(&b, "%s=%g ", name, math.Round(*p*1e6)/1e6)
 		}
 	}
 	if s.Health != "" {
 		fmt.Fprintf(&b, "health=%s ", s.Health)
 	}
+	if s.Drain {
+		b.WriteString("drain ")
+	}
 	if s.Reason != "" {
 		fmt.Fprintf(&b, "reason=%q ", s.Reason)
+	}
+	for _, a := range s.Absent {
+		fmt.Fprintf(&b, "(%s: %s) ", a.what, a.why)
 	}
 	return strings.TrimSpace(b.String())
 }

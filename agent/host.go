@@ -68,7 +68,7 @@ func (h *hostCollector) collect(_ context.Context, now time.Time) (Sample, error
 	s.CPU, errCPU = h.cpu(now)
 	s.Mem, errMem = h.mem()
 	for _, c := range h.counts {
-		s.Utilization = larger(s.Utilization, *s.numbers()[c])
+		s.Utilization = larger(s.Utilization, *s.number(c))
 	}
 	if errCPU != nil && errMem != nil {
 		return Sample{}, errors.Join(errCPU, errMem)

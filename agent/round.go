@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
+	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 )
 
@@ -55,6 +57,7 @@ func (a *agent) collect(ctx context.Context, now time.Time) []Sample {
 	var samples []Sample
 	for _, o := range collectAll(ctx, a.sources, now) {
 		a.noteSource(o)
+		a.noteAbsent(o)
 		if o.err != nil {
 			o.sample = Sample{Reason: o.err.Error()}
 		}
@@ -79,6 +82,30 @@ func (a *agent) noteSource(o outcome) {
 	a.log.Info("collector works again", "collector", o.name)
 }
 
+// noteAbsent logs once what is absent from the sample of a source, and once that it is there again. A source that fails
+// is logged as such.
+func (a *agent) noteAbsent(o outcome) {
+	if o.err != nil {
+		return
+	}
+	prefix := o.name + ": "
+	now := make(map[string]bool)
+	for _, m := range o.sample.Absent {
+		key := prefix + m.what
+		now[key] = true
+		if !a.absent[key] && !m.early {
+			a.absent[key] = true
+			a.log.Warn("absent from the report", "collector", o.name, "what", m.what, "error", m.why)
+		}
+	}
+	for key := range a.absent {
+		if what, of := strings.CutPrefix(key, prefix); of && !now[key] {
+			delete(a.absent, key)
+			a.log.Info("in the report again", "collector", o.name, "what", what)
+		}
+	}
+}
+
 // reportAll reports on every subject that there is something to say of. The first error of the database ends it: the
 // others would only wait for the same.
 func (a *agent) reportAll(ctx context.Context, collected []Sample) error {
@@ -100,7 +127,8 @@ func (a *agent) reportAll(ctx context.Context, collected []Sample) error {
 func (a *agent) reportAt(ctx context.Context, s *subject, p *place, sample *Sample) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout(a.cfg.Interval))
 	defer cancel()
-	if err := a.settle(ctx, s, p); err != nil {
+	drain := a.draining || sample.Drain
+	if err := a.settle(ctx, s, p, drain); err != nil {
 		return err
 	}
 	reply, err := a.send(ctx, s, p, sample)
@@ -109,36 +137,46 @@ func (a *agent) reportAt(ctx context.Context, s *subject, p *place, sample *Samp
 	}
 	a.log.Warn("the database does not know the server any more; registering it again", "service", p.service)
 	p.registered, p.drained = false, false
-	if err := a.settle(ctx, s, p); err != nil {
+	if err := a.settle(ctx, s, p, drain); err != nil {
 		return err
 	}
 	_, err = a.send(ctx, s, p, sample)
 	return err
 }
 
-// settle makes the database know the server, and its drain if there is one.
-func (a *agent) settle(ctx context.Context, s *subject, p *place) error {
+// settle makes the database know the server, and whether it is drained.
+func (a *agent) settle(ctx context.Context, s *subject, p *place, drain bool) error {
 	if !p.registered {
-		if err := a.register(ctx, s, p); err != nil {
+		if err := a.register(ctx, s, p, drain); err != nil {
 			return err
 		}
 	}
-	if !a.draining || p.drained {
+	if drain == p.drained {
 		return nil
 	}
-	_, err := a.db.SetAdmin(ctx, p.service, s.id, "drain", store.ByAgent)
-	p.drained = err == nil
-	return err
+	state := steer.Ready
+	if drain {
+		state = steer.Drain
+	}
+	kept, err := a.db.SetAdmin(ctx, p.service, s.id, state, store.ByAgent)
+	if err != nil {
+		return err
+	}
+	p.drained = drain
+	if !a.draining {
+		a.log.Info("a source asks for an admin state", "service", p.service, "server", s.id, "admin", state, "operator_overrides", kept)
+	}
+	return nil
 }
 
 // register registers the server and takes back a drain that an earlier run of an agent left behind. What an operator
 // has said of the server, or of its admin state, stands.
-func (a *agent) register(ctx context.Context, s *subject, p *place) error {
+func (a *agent) register(ctx context.Context, s *subject, p *place, drain bool) error {
 	kept, err := a.db.PutServer(ctx, p.service, p.record, store.ByAgent)
 	if err != nil {
 		return err
 	}
-	if !a.draining {
+	if !drain {
 		held, err := a.db.SetAdmin(ctx, p.service, s.id, "ready", store.ByAgent)
 		if err != nil {
 			return err

@@ -29,23 +29,49 @@ type Sample struct {
 	InFlight    *float64 // requests, or connections, being served
 	Latency     *float64 // seconds a request
 	Health      Health
-	Reason      string // why the health is what it is
+	Reason      string    // why the health is what it is
+	Drain       bool      // whether the source asks for the server to be drained
+	Absent      []absence // what the source should have said and could not
+}
+
+// absence is something that is configured, and absent from a sample.
+type absence struct {
+	what string // the name of a number, or health or drain
+	why  string
+	// early marks a number that cannot be there yet, such as a rate at the first reading. It is not worth a warning.
+	early bool
+}
+
+// lack records that something is absent.
+func (s *Sample) lack(what, why string) {
+	s.Absent = append(s.Absent, absence{what: what, why: why})
 }
 
 // maxReason bounds what a report says to people, in octets. A report as a whole is bounded by the store.
 const maxReason = 200
 
-// numbers returns the numbers of s by the names that a report gives them.
-func (s *Sample) numbers() map[string]**float64 {
-	return map[string]**float64{
-		"utilization": &s.Utilization,
-		"cpu":         &s.CPU,
-		"mem":         &s.Mem,
-		"rps":         &s.RPS,
-		"eps":         &s.EPS,
-		"in_flight":   &s.InFlight,
-		"latency":     &s.Latency,
+// numberNames are the names that a report gives to the numbers of a sample, in the order in which they are mentioned.
+var numberNames = []string{"utilization", "cpu", "mem", "rps", "eps", "in_flight", "latency"}
+
+// number returns where s keeps a number, nil if there is no number of that name.
+func (s *Sample) number(name string) **float64 {
+	switch name {
+	case "utilization":
+		return &s.Utilization
+	case "cpu":
+		return &s.CPU
+	case "mem":
+		return &s.Mem
+	case "rps":
+		return &s.RPS
+	case "eps":
+		return &s.EPS
+	case "in_flight":
+		return &s.InFlight
+	case "latency":
+		return &s.Latency
 	}
+	return nil
 }
 
 // Bounds of what is believed. Past them a source is broken, and its word would break the picture of the whole farm.
@@ -55,20 +81,36 @@ const (
 	maxLatency = 3600 // seconds
 )
 
-// check returns an error that names the first number of s that cannot be meant.
-func (s *Sample) check() error {
-	for name, p := range s.numbers() {
+// dropUnusable makes what cannot be meant absent, and leaves the rest: one wrong number says nothing against the others.
+func (s *Sample) dropUnusable() {
+	for _, name := range numberNames {
+		p := s.number(name)
 		if *p == nil {
 			continue
 		}
 		if v, limit := **p, limitOf(name); math.IsNaN(v) || v < 0 || v > limit {
-			return fmt.Errorf("%s is %v, expected 0 to %g", name, v, limit)
+			s.lack(name, fmt.Sprintf("is %g, expected 0 to %g", v, limit))
+			*p = nil
 		}
 	}
 	if _, ok := severity[s.Health]; !ok {
-		return fmt.Errorf("health is %.20q, expected up, degraded or down", s.Health)
+		s.lack("health", fmt.Sprintf("is %.20q, expected up, degraded or down", s.Health))
+		s.Health = ""
 	}
-	return nil
+}
+
+// explainAbsent adds to the reason what is absent and why, under the name of the source.
+func (s *Sample) explainAbsent(source string) {
+	for i, a := range s.Absent {
+		text := a.what + ": " + a.why
+		if i == 0 {
+			text = source + ": " + text
+		}
+		if s.Reason != "" {
+			text = "; " + text
+		}
+		s.Reason += text
+	}
 }
 
 func limitOf(name string) float64 {
@@ -98,6 +140,7 @@ func merge(samples []Sample) Sample {
 		if severity[s.Health] > severity[out.Health] {
 			out.Health = s.Health
 		}
+		out.Drain = out.Drain || s.Drain
 		if s.Reason != "" {
 			reasons = append(reasons, s.Reason)
 		}

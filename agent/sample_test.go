@@ -40,17 +40,22 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func TestSampleCheck(t *testing.T) {
-	for want, s := range map[string]Sample{
-		"":            {Utilization: new(1.5), Health: Degraded},
-		"cpu":         {CPU: new(math.NaN())},
-		"mem":         {Mem: new(-0.1)},
-		"rps":         {RPS: new(math.Inf(1))},
-		"latency":     {Latency: new(1e6)},
-		"utilization": {Utilization: new(1e6)},
-		"health":      {Health: "fine"},
+// What cannot be meant is absent, by name; what stands beside it is kept.
+func TestDropUnusable(t *testing.T) {
+	for _, tt := range []struct {
+		in   Sample
+		want string
+	}{
+		{Sample{Utilization: new(1.5), Health: Degraded}, "utilization=1.5 health=degraded"},
+		{Sample{CPU: new(math.NaN()), Mem: new(0.5)}, "mem=0.5 (cpu: is NaN, expected 0 to 1000)"},
+		{Sample{Mem: new(-0.1)}, "(mem: is -0.1, expected 0 to 1000)"},
+		{Sample{RPS: new(math.Inf(1)), EPS: new(0.0)}, "eps=0 (rps: is +Inf, expected 0 to 1e+12)"},
+		{Sample{Latency: new(1e6)}, "(latency: is 1e+06, expected 0 to 3600)"},
+		{Sample{Utilization: new(4218.7)}, "(utilization: is 4218.7, expected 0 to 1000)"},
+		{Sample{Health: "fine", RPS: new(2.0)}, `rps=2 (health: is "fine", expected up, degraded or down)`},
 	} {
-		wantError(t, s.check(), want)
+		tt.in.dropUnusable()
+		wantSample(t, tt.in, tt.want)
 	}
 }
 
@@ -68,7 +73,7 @@ func (f fakeCollector) collect(ctx context.Context, _ time.Time) (Sample, error)
 	return f.sample, f.err
 }
 
-// One collector that fails, hangs or talks nonsense costs nothing but its own word.
+// A collector that fails or hangs costs its own numbers, and a number that makes no sense costs itself.
 func TestCollectAllKeepsTheRest(t *testing.T) {
 	out := collectAll(soon(t), []source{
 		{"hangs", 10 * time.Millisecond, fakeCollector{hang: true}},
@@ -76,9 +81,13 @@ func TestCollectAllKeepsTheRest(t *testing.T) {
 		{"lies", time.Second, fakeCollector{sample: Sample{RPS: new(math.NaN()), EPS: new(1.0)}}},
 		{"works", time.Second, fakeCollector{sample: Sample{RPS: new(5.0)}}},
 	}, epoch)
-	for i, want := range []string{"hangs: context deadline exceeded", "fails: no such thing", "lies: rps is NaN", ""} {
-		if !wantError(t, out[i].err, want) {
-			wantSample(t, out[i].sample, "rps=5")
-		}
+	for i, want := range []struct{ err, sample string }{
+		{"hangs: context deadline exceeded", ""},
+		{"fails: no such thing", ""},
+		{"", `eps=1 reason="lies: rps: is NaN, expected 0 to 1e+12" (rps: is NaN, expected 0 to 1e+12)`},
+		{"", "rps=5"},
+	} {
+		wantError(t, out[i].err, want.err)
+		wantSample(t, out[i].sample, want.sample)
 	}
 }
