@@ -49,17 +49,18 @@ func (g Gate) String() string { return gateNames[g] }
 
 // State is what a generation of a farm holds of one server.
 type State struct {
-	Gate     Gate
-	Family   Family  // the families it has addresses in
-	RPS      float64 // requests a second; negative when unknown
-	Util     float64 // utilisation; an estimate from the known ones when unknown
-	Degraded bool    // whether it said so: it gets half its share
-	Known    bool    // whether Util was reported
-	Capacity float64 // requests a second, measured, or declared, or the mean; relative when none is known
-	Ramp     float64 // 0 to 1: slow start and drain
-	Admit    float64 // 0 to 1: what the limits let in
-	Weight   float64 // relative share under the service's policy, before tiers
-	Kept     float64 // part that is kept free for levels above, as far as grants have not reserved it
+	Gate      Gate
+	Family    Family  // the families it has addresses in
+	RPS       float64 // requests a second; negative when unknown
+	Util      float64 // utilisation; an estimate from the known ones when unknown
+	Degraded  bool    // whether it said so: it gets half its share
+	Known     bool    // whether Util was reported
+	Capacity  float64 // requests a second, measured, or declared, or the mean; relative when none is known
+	Ramp      float64 // 0 to 1: slow start and drain together
+	Undrained float64 // 0 to 1: drain alone; what a draining server sheds may go to the next tier
+	Admit     float64 // 0 to 1: what the limits let in
+	Weight    float64 // relative share under the service's policy, before tiers
+	Kept      float64 // part that is kept free for levels above, as far as grants have not reserved it
 }
 
 // Family is a set of address families.
@@ -308,7 +309,8 @@ func (f *Farm) gate(members []Member, now int64) {
 		if s.Known {
 			s.Admit = admit(s.Util, soft, hard)
 		}
-		s.Ramp = f.ramp(m, now)
+		s.Undrained = f.undrained(m, now)
+		s.Ramp = f.slowStart(m, now) * s.Undrained
 		s.Degraded = m.Report.Health == Degraded
 		s.Gate = gateOf(m, s, now)
 		if f.level != nil {
@@ -366,15 +368,20 @@ func admit(util, soft, hard float64) float64 {
 // Least share of a joining server. With nothing at all it would never be seen to serve.
 const minRamp = 0.1
 
-func (f *Farm) ramp(m *Member, now int64) float64 {
-	up := 1.0
-	if m.Joined > 0 && m.Reported {
-		up = clamp(float64(now-m.Joined)/(f.Service.SlowStart*1000), minRamp, 1)
+// slowStart is how far a joining server has come up.
+func (f *Farm) slowStart(m *Member, now int64) float64 {
+	if m.Joined == 0 || !m.Reported {
+		return 1
 	}
+	return clamp(float64(now-m.Joined)/(f.Service.SlowStart*1000), minRamp, 1)
+}
+
+// undrained is what a draining server still has of its clients.
+func (f *Farm) undrained(m *Member, now int64) float64 {
 	if m.Admin.State != Drain {
-		return up
+		return 1
 	}
-	return up * clamp(1-float64(now-m.Admin.Since)/(f.Service.Drain*1000), 0, 1)
+	return clamp(1-float64(now-m.Admin.Since)/(f.Service.Drain*1000), 0, 1)
 }
 
 func clamp(x, lo, hi float64) float64 { return min(max(x, lo), hi) }

@@ -120,7 +120,7 @@ func TestRamp(t *testing.T) {
 		{"joining and draining", now - 30_000, now - 15_000, Drain, 0.25},
 	} {
 		m := Member{Joined: tc.joined, Reported: true, Admin: Admin{State: tc.admin, Since: tc.since}}
-		if got := f.ramp(&m, now); math.Abs(got-tc.want) > 1e-9 {
+		if got := f.slowStart(&m, now) * f.undrained(&m, now); math.Abs(got-tc.want) > 1e-9 {
 			t.Errorf("%s: expected %v, got %v", tc.name, tc.want, got)
 		}
 	}

@@ -175,8 +175,8 @@ func (f *Farm) weightOn(r Rung, i int32) float64 {
 	return s.Capacity * clamp(1-s.Util, minHeadroom, 1)
 }
 
-// share parts the clients among the tiers. A tier keeps what its limits let in and what has ramped up of it; the rest
-// spills over to the next, in proportion, and what no tier lets in is shared in the same proportions (limits are raised
+// share parts the clients among the tiers. A tier keeps what its limits let in and what does not drain; the rest spills
+// over to the next, in proportion, and what no tier lets in is shared in the same proportions (limits are raised
 // together). Below Normal the first tier takes all.
 func (f *Farm) share(tiers []tier, r Rung) {
 	left, sum := 1.0, 0.0
@@ -195,17 +195,18 @@ func (f *Farm) share(tiers []tier, r Rung) {
 	tiers[len(tiers)-1].upto = 1
 }
 
-// room is the part of a tier's clients that it should keep: the capacity-weighted mean of what its limits let in,
-// times the furthest of its ramps.
+// room is the part of a tier's clients that it should keep: the capacity-weighted mean of what its limits let in, as long
+// as one of its servers does not drain. Slow start has no part in it: the next tier is no warmer, and its servers may be
+// ones that no client should see while these live.
 func (f *Farm) room(servers []int32) float64 {
-	var in, capacity, ramp float64
+	var in, capacity, undrained float64
 	for _, i := range servers {
 		s := &f.State[i]
 		in += s.Capacity * s.Admit
 		capacity += s.Capacity
-		ramp = max(ramp, s.Ramp)
+		undrained = max(undrained, s.Undrained)
 	}
-	return in / capacity * ramp
+	return in / capacity * undrained
 }
 
 // at returns the position in t.servers of the server at u of the running sums, 0 <= u < 1.
