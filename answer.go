@@ -72,7 +72,9 @@ func (q *query) nodata() *dns.Msg { return q.negative(outcomeNoData, dns.RcodeSu
 func (q *query) nxdomain() *dns.Msg { return q.negative(outcomeNXDomain, dns.RcodeNameError) }
 
 func (q *query) negative(o outcome, rcode int) *dns.Msg {
-	q.scope = 0
+	if q.hops == 0 {
+		q.scope = 0
+	}
 	m := q.reply(o, rcode)
 	m.Ns = []dns.RR{q.soa(q.zone.name)}
 	return q.finish(m)
@@ -106,8 +108,16 @@ func (q *query) ttl(ttl uint32) uint32 {
 	return ttl
 }
 
-// owner is the name of the question as it was asked (draft-vixie-dnsext-dns0x20).
-func (q *query) owner() string { return q.r.Question[0].Name }
+// question is the name of the question as it was asked (draft-vixie-dnsext-dns0x20).
+func (q *query) question() string { return q.r.Question[0].Name }
+
+// owner is the name of the records that are made now.
+func (q *query) owner() string {
+	if q.target != "" {
+		return q.target
+	}
+	return q.question()
+}
 
 // addresses answers A or AAAA. The decision is over before the records are made: their room is not on the stack below it.
 func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
@@ -117,7 +127,7 @@ func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family ste
 // give answers with the addresses of the picked servers, or with an alias of the first one's name.
 func (f *Farm) give(q *query, farm *steer.Farm, family steer.Family, p *steer.Pick) *dns.Msg {
 	if target := f.target(q, farm, p); target != "" {
-		return q.answer([]dns.RR{q.cname(target, p.TTL)})
+		return f.alias(q, target, p.TTL)
 	}
 	n := 0
 	for _, i := range p.Servers[:p.N] {
@@ -134,15 +144,6 @@ func (f *Farm) give(q *query, farm *steer.Farm, family steer.Family, p *steer.Pi
 	return q.answer(rrs.rrs)
 }
 
-// alias answers CNAME.
-func (f *Farm) alias(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindA, steer.Named)
-	if target := f.target(q, farm, p); target != "" {
-		return q.answer([]dns.RR{q.cname(target, p.TTL)})
-	}
-	return q.nodata()
-}
-
 // target returns the name that a pick answers with, if it does: its first server's, or the fallback.
 func (f *Farm) target(q *query, farm *steer.Farm, p *steer.Pick) string {
 	switch {
@@ -150,7 +151,7 @@ func (f *Farm) target(q *query, farm *steer.Farm, p *steer.Pick) string {
 		return p.Fallback
 	case p.Rung == steer.Fallback:
 		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
-	case p.N > 0:
+	case p.N > 0 && !pointsToNames(farm):
 		return farm.Servers[p.Servers[0]].Target
 	}
 	return ""
@@ -164,7 +165,7 @@ func (q *query) cname(target string, ttl uint32) dns.RR {
 func (f *Farm) server(q *query, farm *steer.Farm, s *steer.Server) *dns.Msg {
 	ttl := farm.Service.TTL
 	if s.Target != "" {
-		return q.answer([]dns.RR{q.cname(s.Target, ttl)})
+		return f.alias(q, s.Target, ttl)
 	}
 	return q.hostAnswer(s.Addresses, ttl)
 }
@@ -288,7 +289,7 @@ func hints(addrs []netip.Addr, family steer.Family) (list []net.IP) {
 // fallBack answers with a fallback name, and what it has is found there; or with nothing, where no alias may stand.
 func (f *Farm) fallBack(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg {
 	if target := f.target(q, farm, p); target != "" {
-		return q.answer([]dns.RR{q.cname(target, p.TTL)})
+		return f.alias(q, target, p.TTL)
 	}
 	return q.nodata()
 }

@@ -123,11 +123,11 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	case match == steer.ServiceMatch && q.snap.Unread && len(farm.Servers)+len(farm.Service.Fallback) == 0:
 		return q.fail(notRead)
 	case match == steer.ServiceMatch && q.zone.covers(farm, q.name):
-		if q.garbled {
+		if q.garbled && q.hops == 0 {
 			q.reason = garbledLabels
 			return q.nodata()
 		}
-		if q.wish != &noWish && !f.entitle(q, farm) {
+		if q.wish != &noWish && q.hops == 0 && !f.entitle(q, farm) {
 			return q.prohibit()
 		}
 		return f.service(q, farm)
@@ -146,7 +146,7 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 
 // service answers for a name that is a service.
 func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
-	if q.asksGrant {
+	if q.asksGrant && q.hops == 0 {
 		return f.grant(q, farm)
 	}
 	switch q.qtype {
@@ -154,8 +154,11 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 		return f.addresses(q, farm, steer.KindA, steer.V4)
 	case dns.TypeAAAA:
 		return f.addresses(q, farm, steer.KindAAAA, steer.V6)
-	case dns.TypeCNAME:
-		return f.alias(q, farm)
+	}
+	if f.answersAlias(q, farm) {
+		return f.answerAlias(q, farm)
+	}
+	switch q.qtype {
 	case dns.TypeSRV:
 		return f.srv(q, farm)
 	case dns.TypeSVCB, dns.TypeHTTPS:
@@ -206,6 +209,6 @@ func (f *Farm) note(q *query, farm *steer.Farm, p *steer.Pick) {
 		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
 	}
 	if p.N > 0 {
-		q.scope = scopeOf(farm, &q.client, p.Personal)
+		q.scope = max(q.scope, scopeOf(farm, &q.client, p.Personal))
 	}
 }

@@ -154,7 +154,7 @@ func TestAnswers(t *testing.T) {
 		{"_http._tcp.typed.example.org.", dns.TypeSRV, 0, `AN _http._tcp.typed.example.org. 20 IN SRV 0 65535 80 big.typed.example.org.
 AR big.typed.example.org. 20 IN A 192.0.2.80
 `},
-		{"named.example.org.", dns.TypeSRV, 0, "AN named.example.org. 20 IN SRV 1 65535 5060 www.example.net.\n"},
+		{"named.example.org.", dns.TypeSRV, 0, "AN named.example.org. 20 IN CNAME www.example.net.\n"},
 		{"v4.example.org.", dns.TypeSRV, 0, soa}, // nobody says which port
 		{"www.example.org.", dns.TypeHTTPS, 0,
 			`AN www.example.org. 20 IN HTTPS 1 a.www.example.org. alpn="h2,http/1.1" port="8443" ipv4hint="192.0.2.1" ipv6hint="2001:db8::1"

@@ -25,6 +25,7 @@ type query struct {
 	snap *steer.Snapshot
 	now  int64 // ms; the one reading of the clock
 
+	aliases
 	*wish // what it says about quality of service; noWish where that is nothing
 
 	// What the cases leave for the reply.

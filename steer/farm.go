@@ -474,6 +474,12 @@ func (f *Farm) ByAddress(a netip.Addr) int {
 	return int(f.byAddr[i].server)
 }
 
+// Families returns the families of all servers together.
+func (f *Farm) Families() Family { return f.families }
+
+// FallsBack reports whether the clients of a region are answered with a fallback name, for want of servers.
+func (f *Farm) FallsBack(region int) bool { return f.view(region).rung == Fallback }
+
 // ByID returns the index of the server with the id, or -1.
 func (f *Farm) ByID(id string) int {
 	i, ok := slices.BinarySearchFunc(f.byID, id, func(i int32, id string) int { return cmp.Compare(f.Servers[i].ID, id) })

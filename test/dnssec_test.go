@@ -29,6 +29,9 @@ example.org:PORT {
         service alias.example.org {
             server away www.example.org
         }
+        service gone.example.org {
+            server away nothing.example.org
+        }
         service *.apps.example.org {
             server app1 192.0.2.10
         }
@@ -50,6 +53,8 @@ func TestDNSSEC(t *testing.T) {
 		{"wWw.eXample.org", "A", "; fully validated|192.0.2."},
 		{"web1.www.example.org", "A", "; fully validated|192.0.2.1"},
 		{"alias.example.org", "CNAME", "; fully validated|CNAME"},
+		{"alias.example.org", "MX", "; fully validated|CNAME"},
+		{"gone.example.org", "A", "; fully validated|CNAME"},
 		{"alias.example.org", "A", "; fully validated|CNAME|192.0.2."},
 		{"shop.apps.example.org", "A", "; fully validated|192.0.2.10"},
 		{"example.org", "SOA", "; fully validated|SOA"},

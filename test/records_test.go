@@ -42,6 +42,9 @@ example.org:PORT {
         service alias.example.org {
             server away www.example.net port 443
         }
+        service inside.example.org {
+            server self v6.example.org
+        }
         service *.apps.example.org {
             server app1 192.0.2.10
         }
@@ -174,7 +177,11 @@ var transcripts = []struct {
 	{"server-name-typed", "web4.www.example.org AAAA", "NOERROR|web4.www.example.org. 20 IN AAAA 2001:db8::4"},
 	{"alias", "alias.example.org A", "NOERROR|alias.example.org. 20 IN CNAME www.example.net.|ANSWER: 1"},
 	{"alias-cname", "alias.example.org CNAME", "NOERROR|alias.example.org. 20 IN CNAME www.example.net."},
-	{"alias-srv", "alias.example.org SRV", "NOERROR|SRV 0 65535 443 www.example.net."},
+	{"alias-srv", "alias.example.org SRV", "NOERROR|alias.example.org. 20 IN CNAME www.example.net.|ANSWER: 1"},
+	{"alias-mx", "alias.example.org MX", "NOERROR|alias.example.org. 20 IN CNAME www.example.net.|ANSWER: 1"},
+	{"alias-any", "+notcp alias.example.org ANY", "NOERROR|alias.example.org. 20 IN CNAME www.example.net.|ANSWER: 1"},
+	{"alias-followed", "inside.example.org A", "NOERROR|inside.example.org. 20 IN CNAME v6.example.org.|ANSWER: 1|AUTHORITY: 1|SOA"},
+	{"alias-recursion", "+recurse alias.example.org A", "NOERROR|alias.example.org. 20 IN CNAME www.example.net.|www.example.net. 20 IN A 192.0.2.61|ANSWER: 2"},
 	{"wildcard", "shop.apps.example.org A", "NOERROR|shop.apps.example.org. 20 IN A 192.0.2.10"},
 	{"wildcard-deep", "a.b.apps.example.org A", "NOERROR|a.b.apps.example.org. 20 IN A 192.0.2.10"},
 	{"wildcard-nodata", "shop.apps.example.org AAAA", "NOERROR|ANSWER: 0|AUTHORITY: 1|SOA"},
@@ -260,10 +267,10 @@ func startRecords(t *testing.T) *coredns {
 	for _, out := range []struct {
 		service, server string
 		left            int
-	}{{"closed.example.org.", "out", 0}, {"sorry.example.org.", "gone", 0}, {"www.rewritten.example.", "web2", 1}} {
+	}{{"closed.example.org.", "out", 0}, {"sorry.example.org.", "gone", 2}, {"www.rewritten.example.", "web2", 1}} {
 		db.admin(out.service, out.server, steer.Maint)
 		await(t, out.service+" to be without "+out.server, func() bool {
-			return len(addresses(ask(t, c.addr, out.service, dns.TypeA))) == out.left
+			return len(ask(t, c.addr, out.service, dns.TypeA).Answer) == out.left
 		})
 	}
 	await(t, "a copy to be too old", func() bool {
