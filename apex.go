@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/coredns-farm/farm/steer"
+
 	"github.com/miekg/dns"
 )
 
@@ -48,7 +50,7 @@ func (f *Farm) nameServer(q *query, ns *nameServer) *dns.Msg {
 // addressesOf returns where a name server is: where the Corefile says; or else, if it is in the zone, where the query
 // found it; or, if it came in on a socket of every address, the addresses of this host.
 func (f *Farm) addressesOf(q *query, ns *nameServer) []netip.Addr {
-	if len(ns.addrs) > 0 || !isUnder(ns.name, q.zone.name) {
+	if len(ns.addrs) > 0 || !steer.IsBelow(ns.name, q.zone.name) {
 		return ns.addrs
 	}
 	if a := remoteAddr(q.w.LocalAddr()); a.IsValid() && !a.IsUnspecified() {

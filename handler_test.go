@@ -131,6 +131,14 @@ func TestAnswers(t *testing.T) {
 		{"x.sub.example.org.", dns.TypeA, dns.RcodeNameError, subSOA},
 		{"sub.example.org.", dns.TypeA, 0, subSOA},
 		{"x.ns.example.org.", dns.TypeA, dns.RcodeNameError, soa},
+		// Nor below the name of a server, which exists.
+		{"x.w.wild.example.org.", dns.TypeA, dns.RcodeNameError, soa},
+		{"x.y.w.wild.example.org.", dns.TypeAAAA, dns.RcodeNameError, soa},
+		// A dot inside a label ends none: these are names of one label below example.org.
+		{`x\.wild.example.org.`, dns.TypeA, 0, "AN x\\.wild.example.org. 20 IN A 192.0.2.61\n"},
+		{`a\.v4.example.org.`, dns.TypeA, 0, "AN a\\.v4.example.org. 20 IN A 192.0.2.61\n"},
+		{`x\.ns.example.org.`, dns.TypeA, 0, "AN x\\.ns.example.org. 20 IN A 192.0.2.61\n"},
+		{`x\\.wild.example.org.`, dns.TypeA, 0, "AN x\\\\.wild.example.org. 20 IN A 192.0.2.60\n"},
 		// The top of a zone.
 		{"example.org.", dns.TypeA, 0, "AN example.org. 20 IN A 192.0.2.90\n"},
 		{"Example.org.", dns.TypeSOA, 0, "AN E" + soa[len("NS e"):]},
@@ -192,6 +200,7 @@ func TestNotAnswered(t *testing.T) {
 	}{
 		{"foreign name", question("www.example.net.", dns.TypeA), dns.RcodeRefused},
 		{"name that ends alike", question("www.badexample.org.", dns.TypeA), dns.RcodeRefused},
+		{"name with a dot inside a label", question(`www\.example.org.`, dns.TypeA), dns.RcodeRefused},
 		{"root", question(".", dns.TypeNS), dns.RcodeRefused},
 		{"another class", chaos, dns.RcodeRefused},
 		{"AXFR", question("example.org.", dns.TypeAXFR), dns.RcodeRefused},

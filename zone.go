@@ -76,14 +76,6 @@ func under(label, name string) string {
 	return label + "." + name
 }
 
-// isUnder is whether a name stands below another.
-func isUnder(name, top string) bool {
-	if top == "." {
-		return name != "."
-	}
-	return len(name) > len(top) && name[len(name)-len(top)-1] == '.' && strings.HasSuffix(name, top)
-}
-
 // server returns the name server with the name, or nil.
 func (z *zone) server(name string) *nameServer {
 	for i := range z.ns {
@@ -97,7 +89,7 @@ func (z *zone) server(name string) *nameServer {
 // hasBelow is whether a name server's name stands below the name: then the name exists, if empty.
 func (z *zone) hasBelow(name string) bool {
 	for i := range z.ns {
-		if isUnder(z.ns[i].name, name) {
+		if steer.IsBelow(z.ns[i].name, name) {
 			return true
 		}
 	}
@@ -111,19 +103,9 @@ func (z *zone) covers(f *steer.Farm, name string) bool {
 	if !wildcard || name == f.Service.Name {
 		return true
 	}
-	if base != z.name && !isUnder(base, z.name) || name == z.name {
+	if base != z.name && !steer.IsBelow(base, z.name) || name == z.name {
 		return false
 	}
-	below := childOf(base, name)
+	below := steer.ChildOf(base, name)
 	return z.server(below) == nil && !z.hasBelow(below)
-}
-
-// childOf returns the name one label below top on the way to a name that is below it.
-func childOf(top, name string) string {
-	off := len(name) - len(top)
-	if top == "." {
-		off = len(name)
-	}
-	start := strings.LastIndexByte(name[:max(off-1, 0)], '.') + 1
-	return name[start:]
 }

@@ -105,7 +105,7 @@ func (s *Snapshot) Find(name string) (Match, *Farm, int) {
 }
 
 func (s *Snapshot) findServer(name string) (*Farm, int) {
-	id, base, _ := strings.Cut(name, ".")
+	id, base := CutLabel(name)
 	for _, i := range s.dir.hosts[base] {
 		if server := s.farms[i].ByID(id); server >= 0 {
 			return s.farms[i], server
@@ -120,13 +120,23 @@ func (s *Snapshot) findWildcard(name string) *Farm {
 		return nil
 	}
 	for up := parent(name); up != ""; up = parent(up) {
-		_, inner := s.dir.inner[up]
-		_, exact := s.dir.exact[up]
-		if inner || exact {
+		if s.exists(up) {
 			return s.wildcardOf(up)
 		}
 	}
 	return nil
+}
+
+// exists reports whether anything stands at a name or below it, apart from what a wildcard covers.
+func (s *Snapshot) exists(name string) bool {
+	if _, ok := s.dir.inner[name]; ok {
+		return true
+	}
+	if _, ok := s.dir.exact[name]; ok {
+		return true
+	}
+	f, _ := s.findServer(name)
+	return f != nil
 }
 
 // wildcardOf returns the farm of "*."+name, or nil.
@@ -156,9 +166,4 @@ func HostBase(service string) string {
 		service = parent(service)
 	}
 	return service
-}
-
-func parent(name string) string {
-	_, up, _ := strings.Cut(name, ".")
-	return up
 }
