@@ -16,8 +16,11 @@ type work struct {
 	resid []float64 // reported less predicted
 	pend  []float64 // load that is on its way
 	added []int64   // what queries had added to the forecast when the tick began
+	scale float64   // by which loads of the tick before have to be multiplied in this one; 1 in most
 
 	// These go on from tick to tick.
+	capacity  []float64 // of the tick before; 0 where there was no server
+	measured  bool      // whether any capacity was measured then
 	back      []float64 // the load of those that the table does not know
 	backVar   []float64
 	slow      []float64 // resid, smoothed
@@ -38,7 +41,7 @@ func (w *work) open(dt float64) {
 		*s = fit(*s, n)
 		clear(*s)
 	}
-	for _, s := range []*[]float64{&w.back, &w.backVar, &w.slow} {
+	for _, s := range []*[]float64{&w.back, &w.backVar, &w.slow, &w.capacity} {
 		*s = fit(*s, n)
 	}
 	w.added = fit(w.added, n)
@@ -47,9 +50,44 @@ func (w *work) open(dt float64) {
 	}
 	w.tracked, w.counting = w.counting, 0
 	w.ratios, w.weights = 0, 0
+	w.rescale()
 	w.weigh()
 	if !w.started && w.load > 0 {
 		w.start()
+	}
+}
+
+// rescale follows the unit of loads. It changes when the first capacity is measured, or the last measured one is gone: then
+// the capacities of all servers change at once, and what was learned in the old unit is worth the same in the new one.
+func (w *work) rescale() {
+	var now, before float64
+	for place, i := range w.farm.forecast.at {
+		c := 0.0
+		if i >= 0 {
+			c = w.farm.State[i].Capacity
+		}
+		if c > 0 && w.capacity[place] > 0 {
+			now += c
+			before += w.capacity[place]
+		}
+		w.capacity[place] = c
+	}
+	w.scale = 1
+	if w.measured != w.farm.measured {
+		w.scale = ratioOr(now, before, 1)
+	}
+	w.measured = w.farm.measured
+	if w.scale != 1 {
+		scaleAll(w.back, w.scale)
+		scaleAll(w.backVar, w.scale*w.scale)
+		scaleAll(w.slow, w.scale)
+		w.perLookup *= w.scale
+	}
+}
+
+func scaleAll(s []float64, by float64) {
+	for i := range s {
+		s[i] *= by
 	}
 }
 
@@ -70,7 +108,8 @@ func (w *work) start() {
 	}
 }
 
-// weigh takes in the reports. Without requests a second, utilisation times capacity stands in.
+// weigh takes in the reports. Requests a second count where the capacity was measured from them. Elsewhere utilisation times
+// capacity does: a declared capacity need not be on the scale of what the server reports, and a relative one never is.
 func (w *work) weigh() {
 	load, sum := 0.0, 0.0
 	for place, i := range w.farm.forecast.at {
@@ -80,9 +119,9 @@ func (w *work) weigh() {
 		}
 		s := &w.farm.State[i]
 		if s.Known && (s.Gate == Open || s.Gate == Full) {
-			w.said[place] = s.RPS
-			if s.RPS < 0 {
-				w.said[place] = s.Util * s.Capacity
+			w.said[place] = s.Util * s.Capacity
+			if s.Measured && s.RPS >= 0 {
+				w.said[place] = s.RPS
 			}
 			load += w.said[place]
 		}

@@ -55,6 +55,7 @@ type State struct {
 	Util      float64 // utilisation; an estimate from the known ones when unknown
 	Degraded  bool    // whether it said so: it gets half its share
 	Known     bool    // whether Util was reported
+	Measured  bool    // whether Capacity was measured from the server's own reports
 	Capacity  float64 // requests a second, measured, or declared, or the mean; relative when none is known
 	Ramp      float64 // 0 to 1: slow start and drain together
 	Undrained float64 // 0 to 1: drain alone; what a draining server sheds may go to the next tier
@@ -118,6 +119,8 @@ type Farm struct {
 	levels []*Farm // of best effort alone: the same servers as the clients of each level see them, by rank
 
 	reports  bool      // whether any server reports utilisation
+	measured bool      // whether the capacity of any server was measured
+	rates    bool      // whether capacities are in requests a second: one was measured or declared
 	forecast *forecast // under Predict
 	ahead    []ahead   // under Predict, by server
 }
@@ -263,6 +266,7 @@ func (f *Farm) capacities(members []Member) {
 			declaredOfMeasured += m.Server.Capacity
 		}
 	}
+	f.rates = declared > 0
 	trust := ratioOr(measured, declaredOfMeasured, 1)
 	perWeight := ratioOr(declared*trust, weightOfDeclared, 1)
 	if declared == 0 {
@@ -272,7 +276,8 @@ func (f *Farm) capacities(members []Member) {
 		m := &members[i]
 		switch {
 		case m.Measured.Capacity > 0:
-			f.State[i].Capacity = m.Measured.Capacity
+			f.State[i].Capacity, f.State[i].Measured = m.Measured.Capacity, true
+			f.measured, f.rates = true, true
 		case m.Server.Capacity > 0:
 			f.State[i].Capacity = m.Server.Capacity * trust
 		default:
@@ -280,6 +285,10 @@ func (f *Farm) capacities(members []Member) {
 		}
 	}
 }
+
+// CapacityInRequests reports whether capacities, and the loads that predict works with, are in requests a second. They are
+// once one server's capacity was measured or declared; before that they are relative, 1 being a server of weight 1.
+func (f *Farm) CapacityInRequests() bool { return f.rates }
 
 func measuredPerWeight(members []Member) float64 {
 	var measured, weights float64

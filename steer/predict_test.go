@@ -544,11 +544,11 @@ func FuzzMerge(f *testing.F) {
 	b.l.slots[b.l.find(b.l.key(b.f, hashPrefix(client(1))))].believe(belief{10, 1})
 	f.Add(b.l.Export(b.f, 10, nil))
 	f.Add([]byte{})
-	f.Add([]byte{sharedVersion})
-	f.Add([]byte{2, 0, 0})
+	f.Add([]byte{sharedRequests})
+	f.Add([]byte{3, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		err := b.l.Merge(b.f, data, b.now)
-		if err == nil && (len(data) == 0 || data[0] != sharedVersion || len(data) > 1+MaxShared*sharedEntry) {
+		if err == nil && (len(data) == 0 || data[0] != sharedRequests && data[0] != sharedRelative || len(data) > 1+MaxShared*sharedEntry) {
 			t.Error("Expected octets that Export does not write to be refused")
 		}
 		for i := range b.l.slots {
@@ -630,4 +630,91 @@ func BenchmarkTick(b *testing.B) {
 		lab.l.Tick(farms, lab.now)
 	}
 	b.ReportMetric(float64(b.Elapsed()/time.Duration(b.N)/10_000), "ns/resolver")
+}
+
+// TestLoadsWithoutCapacity reports requests a second of servers of which no capacity is known: loads are in the servers'
+// utilization then, not in requests.
+func TestLoadsWithoutCapacity(t *testing.T) {
+	b := newLab(t, 0, 0, 0)
+	b.says(0, .97, 120)
+	b.says(1, .3, 40)
+	b.says(2, .5, 60)
+	b.tick()
+	if b.f.CapacityInRequests() {
+		t.Error("Expected relative capacities where none was declared or measured")
+	}
+	for i := range 60 {
+		p := b.ask(b.query(i % 7))
+		if p.Servers[0] == 0 {
+			t.Fatalf("Expected the server at 97%% never to be the first address, got %v at lookup %d", p.Servers[:p.N], i)
+		}
+		if i%10 == 9 {
+			b.tick()
+		}
+	}
+	e := ExplainWith(b.f, b.l, &Regions{}, b.query(1))
+	for _, c := range e.Candidates {
+		if c.Predicted < 0 || c.Predicted > 2 || c.Score < 0 || c.Score > 3 {
+			t.Errorf("Expected figures of the size of a utilization, got %.2f and %.2f of %s", c.Predicted, c.Score, c.Server.ID)
+		}
+	}
+}
+
+// TestLoadsFollowTheFirstMeasurement measures the first capacity: what was learned before is worth the same in the new unit.
+func TestLoadsFollowTheFirstMeasurement(t *testing.T) {
+	b := newLab(t, 0, 0)
+	report := func() {
+		b.says(0, .5, 50)
+		b.says(1, .25, 25)
+		b.tick()
+	}
+	report()
+	b.ask(b.query(1))
+	report()
+	slot := b.l.find(b.l.key(b.f, hashPrefix(client(1))))
+	before, ok := b.l.slots[slot].believed()
+	back := b.l.works[b.f.hash].back[0]
+	if !ok {
+		t.Fatal("Expected something to be known of the resolver")
+	}
+	for i := range b.members {
+		b.members[i].Measured.Capacity = 100
+	}
+	report()
+	after, _ := b.l.slots[slot].believed()
+	if r := after.mean / before.mean; r < 60 || r > 170 {
+		t.Errorf("Expected a load 100 times as large in requests a second, got %.1f", r)
+	}
+	if r := b.l.works[b.f.hash].back[0] / back; r < 60 || r > 170 {
+		t.Errorf("Expected the load of others to follow, got %.1f times as much", r)
+	}
+	if !b.f.CapacityInRequests() {
+		t.Error("Expected capacities in requests a second")
+	}
+}
+
+// TestSharedUnits tells loads to a replica that has not measured a capacity yet.
+func TestSharedUnits(t *testing.T) {
+	b, o := newLab(t, 0, 0), newLab(t, 0, 0)
+	b.members[0].Measured.Capacity = 100
+	b.says(0, .5, 50)
+	b.says(1, .5, 50)
+	b.tick()
+	b.ask(b.query(1))
+	b.l.slots[b.l.find(b.l.key(b.f, hashPrefix(client(1))))].believe(belief{20, 1})
+	o.all(.5)
+	if err := o.l.Merge(o.f, b.l.Export(b.f, 4, nil), o.now); err != nil {
+		t.Fatalf("Expected loads in another unit to be passed over, got %v", err)
+	}
+	if o.l.find(o.l.key(o.f, hashPrefix(client(1)))) >= 0 {
+		t.Error("Expected nothing to be taken over in another unit")
+	}
+	o.members[0].Measured.Capacity = 100
+	o.all(.5)
+	if err := o.l.Merge(o.f, b.l.Export(b.f, 4, nil), o.now); err != nil {
+		t.Fatal(err)
+	}
+	if o.l.find(o.l.key(o.f, hashPrefix(client(1)))) < 0 {
+		t.Error("Expected loads in the same unit to be taken over")
+	}
 }

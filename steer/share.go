@@ -8,20 +8,22 @@ import (
 	"slices"
 )
 
-// What replicas tell each other of a service's resolvers: a version octet, then 16 octets a resolver, little endian:
+// What replicas tell each other of a service's resolvers: an octet for the unit of loads, then 16 octets a resolver, little
+// endian:
 //
 //	 0  8  hash of who it is
-//	 8  4  load behind it, requests a second (IEEE 754)
+//	 8  4  load behind it (IEEE 754)
 //	12  4  standard deviation of that
 const (
-	sharedVersion = 1
-	sharedEntry   = 16
+	sharedRequests = 1 // loads are in requests a second: the capacity of a server was measured
+	sharedRelative = 2 // loads are in declared or relative capacities
+	sharedEntry    = 16
 	// MaxShared is the most resolvers of a service that are shared.
 	MaxShared = 512
 )
 
 // ErrShared is what Merge returns for octets that are not what Export writes.
-var ErrShared = errors.New("shared loads: expected version 1 and whole entries of finite loads")
+var ErrShared = errors.New("shared loads: expected unit 1 or 2 and whole entries of finite loads")
 
 // adoptFrom is by how much less uncertain, in variance, a load must be than one's own to be adopted. Without a margin
 // replicas would adopt their own loads back.
@@ -36,7 +38,7 @@ func (l *Learned) Export(f *Farm, most int, buf []byte) []byte {
 			best = append(best, k)
 		}
 	})
-	return export(best, most, buf)
+	return export(f, best, most, buf)
 }
 
 // ExportAll calls tell with what Export returns of each farm of whose resolvers anything is known. O(slots + farms).
@@ -45,16 +47,24 @@ func (l *Learned) ExportAll(farms []*Farm, most int, tell func(f *Farm, loads []
 	l.eachKnown(func(service uint64, k known) { best[service] = append(best[service], k) })
 	for _, f := range farms {
 		if of := best[f.hash]; f.forecast != nil && len(of) > 0 {
-			tell(f, export(of, most, nil))
+			tell(f, export(f, of, most, nil))
 		}
 	}
 }
 
-func export(best []known, most int, buf []byte) []byte {
+// sharedUnit is the unit of a farm's loads.
+func (f *Farm) sharedUnit() byte {
+	if f.measured {
+		return sharedRequests
+	}
+	return sharedRelative
+}
+
+func export(f *Farm, best []known, most int, buf []byte) []byte {
 	slices.SortFunc(best, func(a, b known) int {
 		return cmp.Or(cmp.Compare(b.mean-b.sigma, a.mean-a.sigma), cmp.Compare(a.who, b.who))
 	})
-	buf = append(buf, sharedVersion)
+	buf = append(buf, f.sharedUnit())
 	for _, k := range best[:min(len(best), most, MaxShared)] {
 		buf = binary.LittleEndian.AppendUint64(buf, k.who)
 		buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(k.mean)))
@@ -83,15 +93,20 @@ func (l *Learned) eachKnown(each func(service uint64, k known)) {
 }
 
 // Merge takes over, of what another replica exported of a farm's resolvers, what is known better than here. It is for
-// the goroutine that calls Tick. Nothing is taken over from octets that are damaged.
+// the goroutine that calls Tick. Nothing is taken over from octets that are damaged, nor from loads in a unit other than the
+// farm's: one of the two replicas has not measured a capacity yet.
 func (l *Learned) Merge(f *Farm, shared []byte, now int64) error {
-	if len(shared) < 1 || shared[0] != sharedVersion || (len(shared)-1)%sharedEntry != 0 || len(shared) > 1+MaxShared*sharedEntry {
+	if len(shared) < 1 || shared[0] != sharedRequests && shared[0] != sharedRelative ||
+		(len(shared)-1)%sharedEntry != 0 || len(shared) > 1+MaxShared*sharedEntry {
 		return ErrShared
 	}
 	for e := shared[1:]; len(e) > 0; e = e[sharedEntry:] {
 		if b := sharedBelief(e); !(b.mean > 0 && b.mean <= MaxRate && b.sigma > 0 && b.sigma <= b.mean) {
 			return ErrShared
 		}
+	}
+	if shared[0] != f.sharedUnit() {
+		return nil
 	}
 	for e := shared[1:]; len(e) > 0; e = e[sharedEntry:] {
 		l.adopt(f, binary.LittleEndian.Uint64(e), sharedBelief(e), now)

@@ -56,9 +56,13 @@ func (t *trace) gaps(n int, keeps int64) (gaps int, sum float64, coarse bool) {
 	return gaps, sum, coarse
 }
 
-// observe takes in that n sessions came in so many seconds: the conjugate update of a gamma distribution.
+// observe takes in that n sessions came in so many seconds: the conjugate update of a gamma distribution. Until it is known
+// what load a session is, one request is the least, where loads are in requests.
 func (t *trace) observe(w *work, n, seconds float64) {
 	c := w.perLookup
+	if !w.counted && !w.farm.measured {
+		return
+	}
 	if !w.counted {
 		c = 1
 	}

@@ -36,6 +36,9 @@ func (l *Learned) expose(i int, now int64, dt float64) {
 		t.begin(key, s, w.prior())
 	}
 	t.work = w
+	if w.scale != 1 {
+		t.rescale(w.scale)
+	}
 	if t.live = t.facts.live(now); t.live {
 		w.counting++
 	}
@@ -55,6 +58,12 @@ func (t *trace) begin(key uint64, s *slot, p belief) {
 		// From another replica.
 		t.load, t.variance = b.mean, b.sigma*b.sigma
 	}
+}
+
+// rescale follows a change of the unit of loads.
+func (t *trace) rescale(by float64) {
+	t.load, t.variance = t.load*by, t.variance*by*by
+	t.byMetric, t.byMetricVar = t.byMetric*by, t.byMetricVar*by*by
 }
 
 // move lets clients drift from the servers of earlier answers to those of the last one.

@@ -40,6 +40,7 @@ type Static struct {
 // Times and bounds of node records.
 const (
 	nodeEvery  = 10 * time.Second
+	nodeGather = 50 * time.Millisecond // in which changes are gathered into one record
 	nodeExpiry = 30 * time.Second
 	maxStatic  = 256 << 10
 	maxNode    = 512 << 10
@@ -56,11 +57,35 @@ func nodeName() string {
 	return fmt.Sprintf("%.100s-%d", notInNames.ReplaceAllString(host, "-"), os.Getpid())
 }
 
-// nodeLoop writes the node record now and then. A refusal may end: a user is given the right, a replica becomes a master.
+// announceNode has the node record written soon. The commands know the services of a Corefile by it alone, so it has to be
+// there when CoreDNS has started. It does not block.
+func (s *Store) announceNode() {
+	select {
+	case s.nodeChanged <- struct{}{}:
+	default:
+	}
+}
+
+// awaitNode waits until the node record is due, and returns whether to go on.
+func (s *Store) awaitNode(ctx context.Context) bool {
+	due := time.NewTimer(nodeEvery)
+	defer due.Stop()
+	select {
+	case <-due.C:
+		return true
+	case <-s.nodeChanged:
+		return pause(ctx, nodeGather)
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// nodeLoop writes the node record when it has changed, and now and then. A refusal may end: a user is given the right, a
+// replica becomes a master.
 func (s *Store) nodeLoop(ctx context.Context) {
 	name := nodeName()
 	told := false
-	for wait := time.Second; pause(ctx, wait); wait = nodeEvery {
+	for s.awaitNode(ctx) {
 		err := s.writeNode(ctx, name)
 		refused := redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "READONLY")
 		if refused && !told {

@@ -34,6 +34,8 @@ type Store struct {
 	warmedAt int64         // ms; when the replica was taken from the state file, 0 if it was not
 	told     chan struct{} // one pending call to share what was learned
 
+	nodeChanged chan struct{} // one pending call to write the node record
+
 	// Changed by who holds mu, read by anybody.
 	grants  table[holder, *qos.Grant] // the live grant of each client, or its last
 	waiters waiters
@@ -90,7 +92,7 @@ func (s *Store) Close() {
 func start(cfg Config) (s *Store, err error) {
 	s = &Store{
 		cfg: cfg, start: time.Now(), replica: newReplica(),
-		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), views: make(map[*View]struct{}),
+		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), nodeChanged: make(chan struct{}, 1), views: make(map[*View]struct{}),
 		asks: asks{queue: make(chan *Request, maxAsks)},
 	}
 	defer func() {
@@ -199,6 +201,7 @@ func (s *Store) View(b Base) *View {
 	v.addAll(s.replica)
 	s.mu.Unlock()
 	s.refresh(v, always)
+	s.announceNode()
 	return v
 }
 
@@ -207,6 +210,7 @@ func (s *Store) closeView(v *View) {
 	defer s.publishing.Unlock()
 	if v.refs--; v.refs == 0 {
 		delete(s.views, v)
+		s.announceNode()
 	}
 }
 

@@ -46,9 +46,11 @@ func (s *Store) found(now int64) {
 	}
 	if s.tally.connects == 0 {
 		s.tally.connects++
+		s.announceNode()
 		s.cfg.Logger.info("store %s: connected", s.client)
 	} else if s.tally.lostAt != 0 {
 		s.tally.connects++
+		s.announceNode()
 		s.cfg.Logger.info("store %s: in step again after %.1f s", s.client, float64(now-s.tally.lostAt)/1000)
 	}
 	s.tally.lostAt = 0

@@ -167,7 +167,7 @@ type candidate struct {
 	Gate      string       `json:"gate"`
 	Util      float64      `json:"utilization"`
 	Known     bool         `json:"utilization_known"` // else the mean of the known ones
-	Capacity  float64      `json:"capacity"`
+	Capacity  float64      `json:"capacity"` // requests a second; 0 where none is known
 	Ramp      float64      `json:"ramp"`
 	Admit     float64      `json:"admit"`
 	Weight    float64      `json:"weight"`
@@ -194,7 +194,7 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 		Name: l.name, Type: l.qtype, Service: f.Service.Name, Client: l.client, Region: l.region, Chance: l.chance,
 		Policy: e.Policy, Method: e.Pick.By.String(), Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
 		Personal: e.Pick.Personal, Why: why(&e), Note: w.unanswered(f.Service.Name),
-		Resolver: resolverOf(&e, told, damaged), Candidates: []candidate{},
+		Resolver: resolverOf(f, &e, told, damaged), Candidates: []candidate{},
 	}
 	if e.Pick.N > 0 {
 		x.Tier = e.Pick.Tier + 1
@@ -213,8 +213,12 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 
 func (w *world) candidate(f *steer.Farm, c *steer.Candidate, level *steer.Level) candidate {
 	s := &c.State
+	capacity := s.Capacity
+	if !f.CapacityInRequests() {
+		capacity = 0
+	}
 	return candidate{
-		Rank: c.Rank, ID: c.Server.ID, Gate: s.Gate.String(), Util: s.Util, Known: s.Known, Capacity: s.Capacity,
+		Rank: c.Rank, ID: c.Server.ID, Gate: s.Gate.String(), Util: s.Util, Known: s.Known, Capacity: capacity,
 		Ramp: s.Ramp, Admit: s.Admit, Weight: s.Weight, Tier: c.Tier + 1, Share: c.Share,
 		Addresses: c.Server.Addresses, Target: c.Server.Target, Kept: s.Kept,
 		Note: w.note(f, c, w.record(f.Service.Name, c.Server.ID), level),
@@ -277,7 +281,7 @@ func (x *explanation) table() *table {
 		c := &x.Candidates[i]
 		held := []string{said(c.Kept, exactPercent), said(c.Reserved, exactPercent)}[:len(levels)]
 		t.add(slices.Concat(
-			[]string{numberOr(c.Rank), c.ID, c.Gate, c.utilText(), quantity(c.Capacity), percent(c.Ramp), percent(c.Admit)}, held,
+			[]string{numberOr(c.Rank), c.ID, c.Gate, c.utilText(), said(c.Capacity, quantity), percent(c.Ramp), percent(c.Admit)}, held,
 			[]string{numberOr(c.Tier)}, c.decides(), []string{where(c.Addresses, c.Target), c.Note})...)
 	}
 	return t

@@ -11,7 +11,8 @@ import (
 // resolver is what the answer was fitted to, under predict.
 type resolver struct {
 	Known    bool     `json:"known"`          // whether any replica knows its load; else it is taken for an average one
-	Load     float64  `json:"load"`           // requests a second behind it
+	Unit     string   `json:"unit"`           // of loads: requests/s, or servers (of weight 1) where no capacity is known
+	Load     float64  `json:"load"`           // behind it
 	Spread   float64  `json:"spread"`         // standard deviation of that
 	Size     float64  `json:"size"`           // what it is taken for, in doubt
 	Part     float64  `json:"part"`           // of the load of the service
@@ -43,13 +44,13 @@ func (w *world) learned(f *steer.Farm) (l *steer.Learned, told, damaged int) {
 }
 
 // resolverOf returns nil where the pick was not made by prediction.
-func resolverOf(e *steer.Explanation, told, damaged int) *resolver {
+func resolverOf(f *steer.Farm, e *steer.Explanation, told, damaged int) *resolver {
 	in := e.Resolver
 	if in == nil {
 		return nil
 	}
 	r := &resolver{
-		Known: in.Known, Load: in.Load, Spread: in.Spread, Size: in.Size, Part: in.Part, Live: in.Live, Asked: in.Asked,
+		Unit: loadUnit(f), Known: in.Known, Load: in.Load, Spread: in.Spread, Size: in.Size, Part: in.Part, Live: in.Live, Asked: in.Asked,
 		Servers: []string{}, Why: in.Why, Replicas: told, Damaged: damaged,
 	}
 	for _, s := range in.Servers {
@@ -58,14 +59,35 @@ func resolverOf(e *steer.Explanation, told, damaged int) *resolver {
 	return r
 }
 
+// The units of loads.
+const (
+	unitRequests = "requests/s"
+	unitServers  = "servers"
+)
+
+func loadUnit(f *steer.Farm) string {
+	if f.CapacityInRequests() {
+		return unitRequests
+	}
+	return unitServers
+}
+
+// formatLoad shows a load with its unit.
+func (r *resolver) formatLoad(x float64) string {
+	if r.Unit == unitServers {
+		return percent(x) + " of a server"
+	}
+	return quantity(x) + " requests/s"
+}
+
 // write shows it in two lines.
 func (r *resolver) write(w io.Writer, answers int) {
 	what := "not known to any replica, taken for one of the average ones"
 	if r.Known {
-		what = fmt.Sprintf("%s requests/s behind it, give or take %s, %s of the load",
-			quantity(r.Load), quantity(r.Spread), share(r.Part))
+		what = fmt.Sprintf("%s behind it, give or take %s, %s of the load",
+			r.formatLoad(r.Load), r.formatLoad(r.Spread), share(r.Part))
 	}
-	fmt.Fprintf(w, "resolver: %s; counted as %s requests/s\n", what, quantity(r.Size))
+	fmt.Fprintf(w, "resolver: %s; counted as %s\n", what, r.formatLoad(r.Size))
 	if len(r.Servers) > 0 {
 		fmt.Fprintf(w, "its last answer: %s\n", strings.Join(r.Servers, ", "))
 	}

@@ -102,7 +102,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		Addresses: c.Server.Addresses, Target: c.Server.Target, Port: c.Server.Port, By: registeredBy(r),
 		Note: w.note(f, c, r, nil),
 	}
-	if declared(f) {
+	if f.CapacityInRequests() {
 		s.Capacity = &c.State.Capacity
 	}
 	if c.State.Known {
@@ -119,11 +119,6 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		s.Health = healthOf(c, s.Health, r.Report != nil || *s.LeaseLeft > 0)
 	}
 	return s
-}
-
-// declared says whether the capacities of a farm are requests a second, and not just relative to each other.
-func declared(f *steer.Farm) bool {
-	return slices.ContainsFunc(f.Servers, func(s *steer.Server) bool { return s.Capacity > 0 })
 }
 
 // healthOf is what the server's own agent said last of its health, unless the probers have outvoted it. What is heard
