@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,13 +78,7 @@ func TestReadmeCorefiles(t *testing.T) {
 // Corefile.example, here on ports of its own.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
-	example, err := os.ReadFile("../Corefile.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	embedded := fmt.Sprint(freePort(t))
-	c := startCoreDNS(t, strings.NewReplacer("1053", "PORT", "6399", embedded, "state example.state",
-		"state "+filepath.Join(t.TempDir(), "state")).Replace(string(example)))
+	c, redis := startExample(t)
 	_, port, _ := strings.Cut(c.addr, ":")
 	here := strings.NewReplacer("go run ./cmd/coredns", command(t, "coredns"), "go run ./cmd/farm", command(t, "farm"), "1053", port)
 	script := ""
@@ -95,24 +90,86 @@ func TestReadmeCommands(t *testing.T) {
 	if !strings.Contains(script, "farm") {
 		t.Fatal("Expected the README to have commands that are marked <!-- test -->")
 	}
-	// A reader types more slowly than the server makes itself known to the commands.
-	await(t, "farm status to show the example", func() bool {
-		out, _ := exec.Command(command(t, "farm"), "--redis", "redis://127.0.0.1:"+embedded, "status").CombinedOutput()
-		return strings.Contains(string(out), "web1")
-	})
 	// One shell runs them all; what they leave in the background ends with it.
 	shell := exec.Command("sh", "-eux")
 	shell.Stdin = strings.NewReader("trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + script)
 	shell.Dir = ".."
-	shell.Env = append(os.Environ(), "FARM_REDIS=redis://127.0.0.1:"+embedded)
+	shell.Env = append(os.Environ(), "FARM_REDIS="+redis)
 	out, err := shell.CombinedOutput()
 	if err != nil {
 		t.Fatalf("Expected the README's commands to succeed: %v\n%s", err, out)
 	}
 	t.Logf("%s", out)
-	if strings.Contains(script, "report www.example.org web1 --utilization 0.97") {
-		await(t, "answers to follow the report of the README", func() bool {
-			return !slices.Contains(given(t, c.addr, "www.example.org"), "192.0.2.11")
-		})
+	before, after := addressesAround(t, string(out))
+	if !slices.Contains(before, "192.0.2.11") || slices.Contains(after, "192.0.2.11") || len(after) == 0 {
+		t.Errorf("Expected the README's report to take 192.0.2.11 out of the answer: %v before it, %v after it", before, after)
 	}
+}
+
+// addressesAround returns the addresses that a shell with -x printed after each of its two dig commands.
+func addressesAround(t *testing.T, out string) (before, after []string) {
+	t.Helper()
+	parts := strings.Split(out, "+ dig ")
+	if len(parts) != 3 {
+		t.Fatalf("Expected the README to ask twice, got %d times:\n%s", len(parts)-1, out)
+	}
+	for i, list := range []*[]string{&before, &after} {
+		for _, line := range strings.Split(parts[i+1], "\n") {
+			if _, err := netip.ParseAddr(line); err == nil {
+				*list = append(*list, line)
+			}
+		}
+	}
+	return before, after
+}
+
+// TestExampleFollowsReports repeats the README's demonstration on the shipped example: each report shows in the very next
+// lookup.
+func TestExampleFollowsReports(t *testing.T) {
+	t.Parallel()
+	c, redis := startExample(t)
+	farm := func(utilization string) {
+		out, err := exec.Command(command(t, "farm"), "--redis", redis, "report", "www.example.org", "web1", "--utilization", utilization, "--rps", "120", "--lease", "5m").CombinedOutput()
+		if err != nil {
+			t.Fatalf("Expected the report to be taken: %v\n%s", err, out)
+		}
+	}
+	_, port, _ := strings.Cut(c.addr, ":")
+	dig := func() []string {
+		out, err := exec.Command("dig", "+short", "@127.0.0.1", "-p", port, "www.example.org", "A").CombinedOutput()
+		if err != nil {
+			t.Fatalf("Expected dig to be answered: %v\n%s", err, out)
+		}
+		return strings.Fields(string(out))
+	}
+	for i := range 100 {
+		farm("0.2")
+		if got := dig(); !slices.Contains(got, "192.0.2.11") {
+			t.Errorf("Expected 192.0.2.11 in the answer while it is at 20 %%, got %v in run %d", got, i)
+		}
+		farm("0.97")
+		if got := dig(); slices.Contains(got, "192.0.2.11") || len(got) != 2 {
+			t.Errorf("Expected the others while 192.0.2.11 is at 97 %%, got %v in run %d", got, i)
+		}
+	}
+}
+
+// startExample starts Corefile.example on ports of its own, and returns the URL of its embedded store, once the commands
+// know its services.
+func startExample(t *testing.T) (c *coredns, redis string) {
+	t.Helper()
+	example, err := os.ReadFile("../Corefile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	embedded := fmt.Sprint(freePort(t))
+	c = startCoreDNS(t, strings.NewReplacer("1053", "PORT", "6399", embedded, "state example.state",
+		"state "+filepath.Join(t.TempDir(), "state")).Replace(string(example)))
+	redis = "redis://127.0.0.1:" + embedded
+	// A reader types more slowly than the server makes itself known to the commands.
+	await(t, "farm status to show the example", func() bool {
+		out, _ := exec.Command(command(t, "farm"), "--redis", redis, "status").CombinedOutput()
+		return strings.Contains(string(out), "web1")
+	})
+	return c, redis
 }

@@ -167,7 +167,7 @@ type candidate struct {
 	Gate      string       `json:"gate"`
 	Util      float64      `json:"utilization"`
 	Known     bool         `json:"utilization_known"` // else the mean of the known ones
-	Capacity  float64      `json:"capacity"` // requests a second; 0 where none is known
+	Capacity  float64      `json:"capacity"`          // requests a second; 0 where none is known
 	Ramp      float64      `json:"ramp"`
 	Admit     float64      `json:"admit"`
 	Weight    float64      `json:"weight"`

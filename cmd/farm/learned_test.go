@@ -27,6 +27,7 @@ func exportOf(t *testing.T, servers int) []byte {
 				Server:   &steer.Server{ID: id, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Capacity: 100},
 				Report:   steer.Report{Utilization: 0.4, RPS: 40, Lease: 60},
 				Reported: true, LeaseEnd: now + 60_000,
+				Measured: steer.Measured{Capacity: 100},
 			})
 		}
 		f = steer.Build(in)
