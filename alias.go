@@ -10,8 +10,6 @@ import (
 	"github.com/coredns-farm/farm/steer"
 
 	"github.com/coredns/coredns/core/dnsserver"
-	"github.com/coredns/coredns/plugin"
-	"github.com/coredns/coredns/plugin/pkg/nonwriter"
 	"github.com/coredns/coredns/plugin/pkg/upstream"
 	"github.com/coredns/coredns/request"
 	"github.com/miekg/dns"
@@ -144,28 +142,6 @@ func (f *Farm) askServer(q *query, name string) *dns.Msg {
 		return nil // There is no server: a plugin's test, or a program that calls plugins.
 	}
 	return q.adopt(m)
-}
-
-// askNext returns what the next plugin answers, nil if it wrote nothing.
-func (f *Farm) askNext(q *query) *dns.Msg {
-	r := q.r
-	if q.hops > 0 {
-		state := request.Request{W: q.w, Req: q.r}
-		r = state.NewWithQuestion(q.name, q.qtype).Req
-	}
-	return f.askNextFor(q.ctx, q.w, r)
-}
-
-func (f *Farm) askNextFor(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) *dns.Msg {
-	if f.Next == nil {
-		return nil
-	}
-	nw := nonwriter.New(w)
-	rcode, err := plugin.NextOrFailure(f.Name(), f.Next, ctx, nw, r)
-	if nw.Msg == nil && (err != nil || rcode == dns.RcodeServerFailure) {
-		return new(dns.Msg).SetRcode(r, dns.RcodeServerFailure)
-	}
-	return nw.Msg
 }
 
 // adopt makes a reply of what others answered for the target of an alias. The rcode is the target's (RFC 6604 section

@@ -167,14 +167,14 @@ func (f *Farm) server(q *query, farm *steer.Farm, s *steer.Server) *dns.Msg {
 	if s.Target != "" {
 		return f.alias(q, s.Target, ttl)
 	}
-	return q.hostAnswer(s.Addresses, ttl)
+	return f.hostAnswer(q, s.Addresses, ttl)
 }
 
 // hostAnswer answers A or AAAA for a name that has addresses, and nothing else.
-func (q *query) hostAnswer(addrs []netip.Addr, ttl uint32) *dns.Msg {
+func (f *Farm) hostAnswer(q *query, addrs []netip.Addr, ttl uint32) *dns.Msg {
 	family := familyOf(q.qtype)
 	if family == 0 {
-		return q.nodata()
+		return f.unmade(q)
 	}
 	var rrs addressRecords
 	rrs.add(q.header(q.owner(), q.qtype, ttl), addrs, family)

@@ -44,7 +44,7 @@ func (q *query) soa(owner string) dns.RR {
 
 // nameServer answers for the name of a name server.
 func (f *Farm) nameServer(q *query, ns *nameServer) *dns.Msg {
-	return q.hostAnswer(f.addressesOf(q, ns), nsTTL)
+	return f.hostAnswer(q, f.addressesOf(q, ns), nsTTL)
 }
 
 // addressesOf returns where a name server is: where the Corefile says; or else, if it is in the zone, where the query

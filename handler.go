@@ -30,9 +30,10 @@ func (f *Farm) serveQuery(q *query) (int, error) {
 	m := f.serve(q)
 	q.zone.counted.count(q.ctx, q.zone.name, q.outcome)
 	switch {
+	case m != nil:
 	case q.outcome == outcomeNext:
 		return f.pass(q)
-	case m == nil:
+	default:
 		return q.outcome.rcode(), nil
 	}
 	return dns.RcodeSuccess, q.w.WriteMsg(m)
@@ -122,7 +123,7 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	switch {
 	case match == steer.ServiceMatch && q.snap.Unread && len(farm.Servers)+len(farm.Service.Fallback) == 0:
 		return q.fail(notRead)
-	case match == steer.ServiceMatch && q.zone.covers(farm, q.name):
+	case match == steer.ServiceMatch && q.zone.covers(farm, q.name) && !f.nextHas(q, farm):
 		if q.garbled && q.hops == 0 {
 			q.reason = garbledLabels
 			return q.nodata()
@@ -134,7 +135,7 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	case match == steer.ServerMatch:
 		return f.server(q, farm, farm.Servers[server])
 	case match == steer.InnerMatch, q.name == q.zone.name, q.zone.hasBelow(q.name):
-		return q.nodata()
+		return f.unmade(q)
 	case f.conf.fall.Through(q.name):
 		q.outcome = outcomeNext
 		return nil
@@ -164,7 +165,7 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 	case dns.TypeSVCB, dns.TypeHTTPS:
 		return f.svcb(q, farm)
 	}
-	return q.nodata()
+	return f.unmade(q)
 }
 
 // decide picks the servers for a query. The questions of one lookup are given the same servers.

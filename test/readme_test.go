@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// snippet is a fenced block of the README.
+// snippet is a fenced block of a page.
 type snippet struct {
 	line   int
 	lang   string
@@ -20,11 +20,13 @@ type snippet struct {
 	text   string
 }
 
+const readme = "../README.md"
+
 var fence = regexp.MustCompile("^(~~~|```) ?([a-z]*)$")
 
-func snippets(t *testing.T) []snippet {
+func snippets(t *testing.T, page string) []snippet {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +48,7 @@ func snippets(t *testing.T) []snippet {
 		}
 	}
 	if open != nil {
-		t.Fatalf("README.md:%d: expected the block to be closed", open.line)
+		t.Fatalf("%s:%d: expected the block to be closed", page, open.line)
 	}
 	return list
 }
@@ -58,7 +60,7 @@ var serverBlock = regexp.MustCompile(`(?m)^([a-z.]+)(:\d+)? \{$`)
 func TestReadmeCorefiles(t *testing.T) {
 	t.Parallel()
 	shown := 0
-	for _, s := range snippets(t) {
+	for _, s := range snippets(t, readme) {
 		if s.lang != "corefile" {
 			continue
 		}
@@ -82,7 +84,7 @@ func TestReadmeCommands(t *testing.T) {
 	_, port, _ := strings.Cut(c.addr, ":")
 	here := strings.NewReplacer("go run ./cmd/coredns", command(t, "coredns"), "go run ./cmd/farm", command(t, "farm"), "1053", port)
 	script := ""
-	for _, s := range snippets(t) {
+	for _, s := range snippets(t, readme) {
 		if s.marked {
 			script += here.Replace(s.text)
 		}

@@ -1,0 +1,131 @@
+package farm
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/coredns-farm/farm/steer"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/pkg/nonwriter"
+	"github.com/coredns/coredns/request"
+	"github.com/miekg/dns"
+)
+
+// falls reports whether the next plugin may have data at the name of a query: labels before the name are ours alone.
+func (f *Farm) falls(q *query) bool {
+	return f.Next != nil && f.conf.fall.Through(q.name) && (q.hops > 0 || strings.EqualFold(q.name, q.question()))
+}
+
+// unmade answers for a type that farm makes no records of at a name that it has: with what the next plugin has there, so
+// that a zone has its MX, TXT and CAA; else with NODATA, for the name exists.
+func (f *Farm) unmade(q *query) *dns.Msg {
+	if q.qtype == dns.TypeSOA || q.qtype == dns.TypeANY || !f.falls(q) {
+		return q.nodata()
+	}
+	m := f.askNext(q)
+	switch {
+	case m == nil:
+	case m.Rcode == dns.RcodeServerFailure:
+		// Whether there is a CAA record is not known then, and must not be denied.
+		return q.fail(ede{dns.ExtendedErrorCodeOther, "next plugin failed"})
+	case hasType(m, q.name, q.qtype):
+		return q.fromNext(m)
+	}
+	return q.nodata()
+}
+
+// hasType reports whether a message answers with records of a type at a name. A CNAME there is no answer: beside what farm
+// has at the name, none may stand.
+func hasType(m *dns.Msg, name string, qtype uint16) bool {
+	return m.Rcode == dns.RcodeSuccess && slices.ContainsFunc(m.Answer, func(rr dns.RR) bool {
+		return rr.Header().Rrtype == qtype && strings.EqualFold(rr.Header().Name, name)
+	})
+}
+
+// fromNext makes the next plugin's answer the reply. Its name servers are left out: the zone's are those of farm. The message
+// belongs to whoever made it, a cache or a zone, and is not changed.
+func (q *query) fromNext(m *dns.Msg) *dns.Msg {
+	if q.hops > 0 {
+		return q.adopt(m)
+	}
+	q.outcome = outcomeNext
+	out := *m
+	out.Ns = ofDenial(m.Ns)
+	return &out
+}
+
+// nextHas reports whether a name that only a wildcard service matches stands in the next plugin's zone, or below a name that
+// does: then the wildcard is not for it (RFC 4592 sections 2.2.1 and 3.3.1). One name tells: the first one below the
+// wildcard's base, without which there is none further down (RFC 8020). It stands there if it is answered otherwise than a
+// name that does not, for which the wildcard itself is taken: a wildcard of that zone matches both.
+func (f *Farm) nextHas(q *query, farm *steer.Farm) bool {
+	base, wildcard := strings.CutPrefix(farm.Service.Name, "*.")
+	if !wildcard || farm.Service.Name == q.name || !f.falls(q) {
+		return false
+	}
+	found := f.probeNext(q, steer.ChildOf(base, q.name))
+	return found != foundNothing && found != f.probeNext(q, farm.Service.Name)
+}
+
+// found is what the next plugin has at a name.
+type found uint8
+
+const (
+	foundNothing found = iota
+	foundNoData
+	foundAnswer
+	foundReferral
+)
+
+// probeNext asks the next plugin for what it has in memory: the context is over already, so that none waits for the network
+// on a lookup that farm can answer.
+func (f *Farm) probeNext(q *query, name string) found {
+	ctx, cancel := context.WithCancel(q.ctx)
+	cancel()
+	state := request.Request{W: q.w, Req: q.r}
+	return whatFound(f.askNextFor(ctx, q.w, state.NewWithQuestion(name, q.qtype).Req))
+}
+
+func whatFound(m *dns.Msg) found {
+	has := func(rrs []dns.RR, rrtype uint16) bool {
+		return slices.ContainsFunc(rrs, func(rr dns.RR) bool { return rr.Header().Rrtype == rrtype })
+	}
+	switch {
+	case m == nil:
+		return foundNothing
+	case len(m.Answer) > 0: // also if an alias leads to nothing, or beyond what is in memory
+		return foundAnswer
+	case m.Rcode != dns.RcodeSuccess:
+		return foundNothing
+	case has(m.Ns, dns.TypeSOA):
+		return foundNoData
+	case has(m.Ns, dns.TypeNS):
+		return foundReferral
+	}
+	return foundNothing
+}
+
+// askNext returns what the next plugin answers, nil if nothing is known there.
+func (f *Farm) askNext(q *query) *dns.Msg {
+	r := q.r
+	if q.hops > 0 {
+		state := request.Request{W: q.w, Req: q.r}
+		r = state.NewWithQuestion(q.name, q.qtype).Req
+	}
+	return f.askNextFor(q.ctx, q.w, r)
+}
+
+// askNextFor returns SERVFAIL where the next plugin failed, and nil where it is not there or wrote nothing.
+func (f *Farm) askNextFor(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) *dns.Msg {
+	if f.Next == nil {
+		return nil
+	}
+	nw := nonwriter.New(w)
+	rcode, err := plugin.NextOrFailure(f.Name(), f.Next, ctx, nw, r)
+	if nw.Msg == nil && (err != nil || rcode == dns.RcodeServerFailure) {
+		return new(dns.Msg).SetRcode(r, dns.RcodeServerFailure)
+	}
+	return nw.Msg
+}
