@@ -81,7 +81,7 @@ const aliased = `farm example.org example.com {
 	}
 }`
 
-const aliasSOA = "NS example.org. 5 IN SOA ns1.example.org. hostmaster.example.org. 7 7200 1800 86400 5\n"
+const aliasSOA = "NS example.org. 5 IN SOA ns1.example.org. hostmaster.example.org. 7 14400 3600 1209600 5\n"
 
 func TestAliasIsFollowed(t *testing.T) {
 	const www = "AN www.example.org. 30 IN A 192.0.2.1\n"
@@ -107,7 +107,7 @@ func TestAliasIsFollowed(t *testing.T) {
 		// What the target has not, its zone denies (RFC 2308 section 2), with the target's rcode (RFC 6604).
 		{"shop.example.org.", dns.TypeAAAA, 0, "AN shop.example.org. 20 IN CNAME shop.wild.example.org.\n" + aliasSOA},
 		{"other.example.org.", dns.TypeAAAA, 0, "AN other.example.org. 20 IN CNAME www.example.com.\n" +
-			"NS example.com. 5 IN SOA ns1.example.org. hostmaster.example.com. 7 7200 1800 86400 5\n"},
+			"NS example.com. 5 IN SOA ns1.example.org. hostmaster.example.com. 7 14400 3600 1209600 5\n"},
 		{"gone.example.org.", dns.TypeA, dns.RcodeNameError, "AN gone.example.org. 20 IN CNAME nosuch.example.org.\n" + aliasSOA},
 		// The CNAME alone, where the target is not ours, or where that is what was asked for.
 		{"out.example.org.", dns.TypeA, 0, "AN out.example.org. 20 IN CNAME www.example.net.\n"},

@@ -9,15 +9,16 @@ import (
 	"github.com/miekg/dns"
 )
 
-// What the SOA says to those who transfer zones does not matter, for nobody may. Its minimum is how long a resolver
-// remembers that there is nothing: short, for a service may come any moment.
-const (
-	soaRefresh = 7200
-	soaRetry   = 1800
-	soaExpire  = 86400
-	soaMinimum = 5
-	nsTTL      = 300 // short enough to move a name server within minutes
-)
+// soaTimes are the times of an SOA, in seconds.
+type soaTimes struct{ refresh, retry, expire, minimum uint32 }
+
+// defaultSOA has what RFC 1912 section 2.2 recommends for secondaries. None can be: transfers are refused. But tools that check
+// zones look at it. The minimum is how long resolvers remember that there is nothing (RFC 2308): short, for a service, or the
+// first server of a family, may come at any moment.
+var defaultSOA = soaTimes{refresh: 4 * 3600, retry: 3600, expire: 14 * 24 * 3600, minimum: 5}
+
+// nsTTL is short enough to move a name server within minutes.
+const nsTTL = 300
 
 // apex answers SOA and NS at the top of the zone.
 func (f *Farm) apex(q *query) *dns.Msg {
@@ -36,9 +37,10 @@ func (f *Farm) apex(q *query) *dns.Msg {
 }
 
 func (q *query) soa(owner string) dns.RR {
+	t := &q.zone.times
 	return &dns.SOA{
-		Hdr: q.header(owner, dns.TypeSOA, soaMinimum), Ns: q.zone.ns[0].name, Mbox: q.zone.mailbox, Serial: q.snap.Serial,
-		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: soaMinimum,
+		Hdr: q.header(owner, dns.TypeSOA, t.minimum), Ns: q.zone.ns[0].name, Mbox: q.zone.mailbox, Serial: q.snap.Serial,
+		Refresh: t.refresh, Retry: t.retry, Expire: t.expire, Minttl: t.minimum,
 	}
 }
 

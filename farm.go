@@ -40,7 +40,7 @@ const limited = 1 << 14
 func newFarm(conf *config) *Farm {
 	f := &Farm{conf: conf, zones: newZones(conf.zones), memory: memoryOf(conf.zones, conf.table)}
 	for _, z := range f.zones {
-		z.finish(conf.ns, conf.mailbox)
+		z.finish(conf.ns, conf.mailbox, conf.soa)
 	}
 	if c := conf.qos; c != nil {
 		f.limiter = qos.NewLimiter(limited, c.rate, c.burst, rand.Uint64())

@@ -73,8 +73,8 @@ const everything = `farm example.org sub.example.org {
 }`
 
 const (
-	soa    = "NS example.org. 5 IN SOA ns.example.org. hostmaster.example.org. 7 7200 1800 86400 5\n"
-	subSOA = "NS sub.example.org. 5 IN SOA ns.sub.example.org. hostmaster.sub.example.org. 7 7200 1800 86400 5\n"
+	soa    = "NS example.org. 5 IN SOA ns.example.org. hostmaster.example.org. 7 14400 3600 1209600 5\n"
+	subSOA = "NS sub.example.org. 5 IN SOA ns.sub.example.org. hostmaster.sub.example.org. 7 14400 3600 1209600 5\n"
 )
 
 func TestAnswers(t *testing.T) {

@@ -34,6 +34,7 @@ type config struct {
 	explain  prefixes // clients that are told why
 	ns       []nameServer
 	mailbox  string
+	soa      soaTimes
 	rewrite  bool
 	table    table      // of resolvers
 	qos      *qosConfig // nil is off
@@ -75,6 +76,7 @@ var properties = map[string]property[*config]{
 	"explain":     {read: readExplain},
 	"ns":          {read: readNS, many: true},
 	"mailbox":     {read: readMailbox},
+	"soa":         {read: readSOA},
 	"rewrite":     {read: readRewrite},
 	"fallthrough": {read: readFallthrough},
 }
@@ -92,6 +94,7 @@ func parse(c *caddy.Controller) (*config, error) {
 	p := &parser{Controller: c, conf: &config{
 		servers: make(map[string][]steer.Server),
 		table:   table{bits: steer.DefaultResolvers, first: steer.DefaultFirst},
+		soa:     defaultSOA,
 	}}
 	for i := 0; c.Next(); i++ {
 		if i > 0 {
@@ -260,6 +263,47 @@ func readMailbox(p *parser, args []string, conf *config) error {
 		return p.Errf("mailbox needs a name, not %q", args[0])
 	}
 	conf.mailbox = name
+	return nil
+}
+
+// readSOA reads: soa [refresh D] [retry D] [expire D] [minimum D]
+func readSOA(p *parser, args []string, conf *config) error {
+	t := &conf.soa
+	times := map[string]*uint32{"refresh": &t.refresh, "retry": &t.retry, "expire": &t.expire, "minimum": &t.minimum}
+	if len(args) == 0 {
+		return p.Err("soa needs times: refresh, retry, expire or minimum, and a duration")
+	}
+	for ; len(args) > 0; args = args[min(2, len(args)):] {
+		into := times[args[0]]
+		if into == nil {
+			return p.Errf("soa has the times refresh, retry, expire and minimum, each once, not %q", args[0])
+		}
+		delete(times, args[0])
+		d, err := p.duration("soa "+args[0], args[1:min(2, len(args))])
+		if err != nil {
+			return err
+		}
+		if d%time.Second != 0 {
+			return p.Errf("soa %s needs whole seconds, not %s", args[0], d)
+		}
+		*into = uint32(d.Seconds())
+	}
+	return p.checkSOA(t)
+}
+
+// maxNegative bounds, in seconds, for how long resolvers may remember that there is nothing: a day (RFC 2308 section 5).
+const maxNegative = 86400
+
+// checkSOA tests what RFC 1035 section 3.3.13 makes of the times: between refreshes a secondary retries, and it gives up last.
+func (p *parser) checkSOA(t *soaTimes) error {
+	switch {
+	case t.minimum > maxNegative:
+		return p.Errf("soa minimum needs at most %d seconds, not %d", maxNegative, t.minimum)
+	case t.retry == 0 || t.retry > t.refresh:
+		return p.Errf("soa retry needs 1 second to refresh (%d), not %d", t.refresh, t.retry)
+	case t.expire <= t.refresh+t.retry:
+		return p.Errf("soa expire needs more than refresh and retry together (%d), not %d", t.refresh+t.retry, t.expire)
+	}
 	return nil
 }
 

@@ -56,6 +56,14 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n rewrite all\n}", "rewrite takes no argument"},
 	{"farm example.org {\n mailbox\n}", "mailbox needs one name"},
 	{"farm example.org {\n mailbox a@b\n}", "mailbox needs a name"},
+	{"farm example.org {\n soa\n}", "soa needs times"},
+	{"farm example.org {\n soa serial 5\n}", `soa has the times refresh, retry, expire and minimum, each once, not "serial"`},
+	{"farm example.org {\n soa retry 5m retry 5m\n}", `each once, not "retry"`},
+	{"farm example.org {\n soa refresh\n}", "soa refresh needs a duration"},
+	{"farm example.org {\n soa minimum 500ms\n}", "soa minimum needs whole seconds, not 500ms"},
+	{"farm example.org {\n soa minimum 48h\n}", "soa minimum needs at most 86400 seconds, not 172800"},
+	{"farm example.org {\n soa retry 5h\n}", "soa retry needs 1 second to refresh (14400), not 18000"},
+	{"farm example.org {\n soa expire 5h\n}", "soa expire needs more than refresh and retry together (18000), not 18000"},
 
 	{"farm example.org {\n level\n}", "level needs one name"},
 	{"farm example.org {\n level Gold! {\n rank 1\n }\n}", "level \"gold!\": expected at most 32"},
@@ -213,6 +221,7 @@ func TestParse(t *testing.T) {
 		ns A.example.org 192.0.2.53
 		ns b.example.com
 		mailbox joe.example.org
+		soa minimum 30s refresh 6h
 		fallthrough
 		service WWW.example.org {
 			ttl 7
@@ -245,6 +254,9 @@ func TestParse(t *testing.T) {
 		t.Errorf("Regions: got %d, %+v", f.regions.Len(), conf.labels)
 	}
 	z := f.zones.of("x.example.org.")
+	if want := (soaTimes{refresh: 21600, retry: 3600, expire: 1209600, minimum: 30}); z == nil || z.times != want {
+		t.Errorf("SOA: got %+v, want %+v", z, want)
+	}
 	if z == nil || z.mailbox != "joe.example.org." || len(z.ns) != 2 || z.ns[0].name != "a.example.org." {
 		t.Errorf("Zone: got %+v", z)
 	}

@@ -14,6 +14,7 @@ type zone struct {
 	name    string
 	ns      []nameServer
 	mailbox string
+	times   soaTimes
 	counted counters
 }
 
@@ -58,8 +59,8 @@ func (z zones) above(name string) *zone {
 }
 
 // finish fills in what the Corefile left out.
-func (z *zone) finish(ns []nameServer, mailbox string) {
-	z.ns, z.mailbox = ns, mailbox
+func (z *zone) finish(ns []nameServer, mailbox string, times soaTimes) {
+	z.ns, z.mailbox, z.times = ns, mailbox, times
 	if len(ns) == 0 {
 		z.ns = []nameServer{{name: under("ns", z.name)}}
 	}

@@ -66,8 +66,8 @@ func TestZoneOfTheRoot(t *testing.T) {
 	f := newTestFarm(t, "farm . {\nservice www.example.org {\nserver a 192.0.2.1\n}\n}")
 	for name, want := range map[string]string{
 		"www.example.org.": "AN www.example.org. 20 IN A 192.0.2.1\n",
-		"nosuch.":          "NS . 5 IN SOA ns. hostmaster. 7 7200 1800 86400 5\n",
-		".":                "NS . 5 IN SOA ns. hostmaster. 7 7200 1800 86400 5\n",
+		"nosuch.":          "NS . 5 IN SOA ns. hostmaster. 7 14400 3600 1209600 5\n",
+		".":                "NS . 5 IN SOA ns. hostmaster. 7 14400 3600 1209600 5\n",
 		"ns.":              "AN ns. 300 IN A 127.0.0.1\n",
 	} {
 		if got := sections(mustAsk(t, f, name, dns.TypeA)); got != want {

@@ -44,6 +44,10 @@ func (r *replica) step(sh *shard, shard int, e *entry, m moment) error {
 		return errGap
 	}
 	sh.epoch, sh.rev = e.epoch, e.rev
+	sh.noteEpoch()
+	if e.edits() {
+		sh.edited = max(sh.edited, e.at)
+	}
 	r.apply(sh, shard, e.record, e.del, m)
 	return nil
 }

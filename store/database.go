@@ -197,6 +197,6 @@ func (db *Database) Answered(service string) bool {
 func (db *Database) Snapshot(b Base) *steer.Snapshot {
 	v := newView(nil, b)
 	v.addAll(db.replica)
-	v.publish(new(sync.Mutex), db.replica, generation{now: db.Now}, always)
+	v.publish(new(sync.Mutex), db.replica, generation{now: db.Now, serial: db.replica.serial()}, always)
 	return v.Load()
 }

@@ -1,12 +1,28 @@
 package store
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // entry is one change, as the streams carry it.
 type entry struct {
 	epoch, rev uint64
+	at         int64 // ms, by which the stream's ids go: Redis's time, which here never goes back
 	del        bool
 	record
+}
+
+// edits reports whether the change is one of the zone, and not of how a server fares or of what clients have.
+func (e *entry) edits() bool {
+	return e.kind == kindService || e.kind == kindServer || e.kind == kindAdmin
+}
+
+// timeOfID returns the time, in ms, of a stream id; 0 if it has none.
+func timeOfID(id string) int64 {
+	ms, _, _ := strings.Cut(id, "-")
+	at, _ := strconv.ParseInt(ms, 10, 64)
+	return min(max(at, 0), maxTime)
 }
 
 // parseEntry reads a stream entry. An error means that the stream is not what it should be; whether the record is

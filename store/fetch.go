@@ -20,6 +20,7 @@ type dump struct {
 	epoch, rev uint64
 	last       string // stream id
 	now        int64  // ms, Redis's clock
+	edited     int64  // ms, Redis's clock: when the zone was last edited here; 0 is not known
 	records    []record
 	broken     []record // kind and svc of hashes that are no hashes
 }
@@ -58,7 +59,7 @@ func fetchPlace(ctx context.Context, db redis.UniversalClient, revKey, streamKey
 	var rev *redis.SliceCmd
 	var last *redis.XMessageSliceCmd
 	_, err := db.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		rev = p.HMGet(ctx, revKey, "epoch", "rev")
+		rev = p.HMGet(ctx, revKey, "epoch", "rev", "edited")
 		last = p.XRevRangeN(ctx, streamKey, "+", "-", 1)
 		return nil
 	})
@@ -70,7 +71,11 @@ func fetchPlace(ctx context.Context, db redis.UniversalClient, revKey, streamKey
 		return nil, fmt.Errorf("time: %w", err)
 	}
 	d := &dump{last: "0-0", now: now}
-	d.epoch, d.rev, err = placeOf(rev.Val())
+	vals := append(rev.Val(), nil, nil, nil)
+	d.epoch, d.rev, err = placeOf(vals[:2])
+	if edited, ok := vals[2].(string); ok {
+		d.edited = timeOfID(edited)
+	}
 	if m := last.Val(); len(m) > 0 {
 		d.last = m[0].ID
 	}

@@ -23,6 +23,8 @@ func (r *replica) load(shard int, d *dump, now int64) {
 		r.awaken(sh, m.life)
 	}
 	sh.epoch, sh.rev = d.epoch, d.rev
+	sh.edited = max(sh.edited, d.edited)
+	sh.noteEpoch()
 	sh.loaded, sh.read, sh.synced = true, true, true
 }
 

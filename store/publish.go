@@ -83,7 +83,7 @@ func (s *Store) publish(may func() bool) (more bool) {
 // refresh brings a view up to date, as far as it may, and says whether there is more to do.
 func (s *Store) refresh(v *View, may func() bool) (more bool) {
 	s.mu.Lock()
-	g := generation{now: s.now(), unread: !s.hasLoaded()}
+	g := generation{now: s.now(), unread: !s.hasLoaded(), serial: s.serial()}
 	g.stale, g.since = s.staleness(g.now)
 	s.mu.Unlock()
 	return v.publish(&s.mu, s.replica, g, may)

@@ -205,6 +205,7 @@ func (r *reader) follow(t *tail, messages []redis.XMessage) {
 			r.again(t, err)
 			return
 		}
+		e.at = timeOfID(messages[i].ID)
 		entries = append(entries, e)
 		t.last = messages[i].ID
 	}

@@ -45,9 +45,10 @@ const maxRejects = 32
 type shard struct {
 	clock      lifeClock
 	epoch, rev uint64
-	loaded     bool // whether there is anything: it was read, or stood in the state file
-	read       bool // whether it was read from the database
-	synced     bool // whether it holds what the database holds, and follows
+	edited     int64 // ms on Redis's clock: when the zone was last edited, or the shard began
+	loaded     bool  // whether there is anything: it was read, or stood in the state file
+	read       bool  // whether it was read from the database
+	synced     bool  // whether it holds what the database holds, and follows
 	gen        uint32
 	services   map[string]*service
 }

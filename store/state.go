@@ -45,13 +45,14 @@ type stateShard struct {
 	Number int    `json:"number"`
 	Epoch  uint64 `json:"epoch"`
 	Rev    uint64 `json:"rev"`
+	Edited int64  `json:"edited,omitempty"`
 }
 
 // lines lists what the state file holds. It copies what may change, so that encoding needs no lock.
 func (r *replica) lines(now int64) []stateLine {
 	var out []stateLine
 	for i, sh := range r.shards {
-		out = append(out, stateLine{Shard: &stateShard{i, sh.epoch, sh.rev}})
+		out = append(out, stateLine{Shard: &stateShard{i, sh.epoch, sh.rev, sh.edited}})
 		life := sh.clock.at(now)
 		for name, s := range sh.services {
 			if s.spec != nil {
@@ -161,6 +162,8 @@ func (r *replica) restore(lines []stateLine, now int64) {
 		if l.Shard != nil {
 			sh := r.shards[l.Shard.Number]
 			sh.epoch, sh.rev, sh.loaded = l.Shard.Epoch, l.Shard.Rev, true
+			sh.edited = min(max(l.Shard.Edited, 0), maxTime)
+			sh.noteEpoch()
 			continue
 		}
 		r.restoreRecord(&l, now)

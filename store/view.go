@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
@@ -80,26 +79,26 @@ type generation struct {
 	stale  bool
 	since  int64
 	unread bool
+	serial uint32
 }
 
 // publish builds what waits, for as long as it may, and publishes a snapshot if it differs from the last. It locks the
 // replica for each farm, not while it builds. It says whether anything still waits.
 func (v *View) publish(mu sync.Locker, r *replica, g generation, may func() bool) (more bool) {
 	old := v.snap.Load()
-	fresh, what := old == nil, change(0)
+	fresh := old == nil
 	var changed []*steer.Farm
 	for v.queue.len() > 0 && may() {
-		name, c := v.queue.take()
+		name, _ := v.queue.take()
 		had := v.farms[name] != nil
 		f := v.build(mu, r, name, g.now)
 		if f != nil {
 			changed = append(changed, f)
-			what |= c
 		}
 		fresh = fresh || had != (f != nil)
 	}
-	if fresh || len(changed) > 0 || old.Stale != g.stale || old.Unread != g.unread {
-		v.snap.Store(v.next(old, changed, fresh, what&edited != 0, g))
+	if fresh || len(changed) > 0 || old.Stale != g.stale || old.Unread != g.unread || old.Serial != g.serial {
+		v.snap.Store(v.next(old, changed, fresh, g))
 	}
 	return v.queue.len() > 0
 }
@@ -127,7 +126,7 @@ func (v *View) build(mu sync.Locker, r *replica, name string, now int64) *steer.
 }
 
 // next makes a snapshot; fresh when the set of services is another.
-func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh, edited bool, g generation) *steer.Snapshot {
+func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh bool, g generation) *steer.Snapshot {
 	var snap *steer.Snapshot
 	if fresh {
 		farms := make([]*steer.Farm, 0, len(v.farms))
@@ -139,19 +138,7 @@ func (v *View) next(old *steer.Snapshot, changed []*steer.Farm, fresh, edited bo
 	} else {
 		snap = old.With(changed...)
 	}
-	snap.Serial = nextSerial(old, fresh || edited)
+	snap.Serial = g.serial
 	snap.Stale, snap.Since, snap.Unread = g.stale, g.since, g.unread
 	return snap
-}
-
-// nextSerial grows with every edit and, because it is at least the time of day, over restarts.
-func nextSerial(old *steer.Snapshot, edited bool) uint32 {
-	if old != nil && !edited {
-		return old.Serial
-	}
-	serial := uint32(time.Now().Unix())
-	if old != nil && old.Serial >= serial {
-		serial = old.Serial + 1
-	}
-	return serial
 }

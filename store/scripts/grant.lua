@@ -22,8 +22,11 @@ local function change(op, kind, id, data, ...)
   redis.call('HSETNX', KEYS[1], 'epoch', time[1] .. string.format('%06d', time[2]))
   local rev = redis.call('HINCRBY', KEYS[1], 'rev', 1)
   for _, command in ipairs({...}) do redis.call(unpack(command)) end
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '10000', '*', 'e', redis.call('HGET', KEYS[1], 'epoch'), 'r', rev,
+  local at = redis.call('XADD', KEYS[2], 'MAXLEN', '~', '10000', '*', 'e', redis.call('HGET', KEYS[1], 'epoch'), 'r', rev,
     'op', op, 'kind', kind, 'svc', svc, 'id', id, 'data', data)
+  if kind == 'service' or kind == 'server' or kind == 'admin' then
+    redis.call('HSET', KEYS[1], 'edited', at:match('^%d+')) -- ms, and never goes back
+  end
   return tostring(rev)
 end
 
