@@ -37,6 +37,7 @@ type agent struct {
 	failures int             // rounds in a row that did not reach the database
 	failing  map[string]bool // sources that failed the last time
 	absent   map[string]bool // what was absent from samples the last time, as source: what
+	unknown  map[string]bool // sources whose health was unknown the last time
 }
 
 // Run runs an agent until ctx ends, then drains the server, lets it leave, and returns. That takes cfg.Drain; while it
@@ -97,14 +98,26 @@ func (c *Config) askMachine(log *slog.Logger) error {
 func newAgent(life context.Context, cfg *Config, db *store.Client, log *slog.Logger) (*agent, error) {
 	a := &agent{
 		cfg: cfg, db: db, log: log, systemd: newNotifier(log), instance: newInstance(), self: new(awareness),
-		failing: make(map[string]bool), absent: make(map[string]bool),
+		failing: make(map[string]bool), absent: make(map[string]bool), unknown: make(map[string]bool),
 	}
 	var err error
 	if a.subjects, err = newSubjects(cfg, a.self, log); err != nil {
 		return nil, err
 	}
-	a.sources, err = newSources(life, cfg)
-	return a, err
+	if a.sources, err = newSources(life, cfg); err != nil {
+		return nil, err
+	}
+	a.logNotices()
+	return a, nil
+}
+
+// logNotices logs what an operator may have expected otherwise of a collector.
+func (a *agent) logNotices() {
+	for _, s := range a.sources {
+		if n, ok := s.collector.(interface{ notice() string }); ok && n.notice() != "" {
+			a.log.Info(n.notice(), "collector", s.name)
+		}
+	}
 }
 
 // startProbes starts every probe and returns what waits for their end. A prober's first probes are spread over their

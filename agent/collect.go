@@ -14,11 +14,14 @@ type collector interface {
 	collect(ctx context.Context, now time.Time) (Sample, error)
 }
 
-// source is a collector with its name and how long it may take.
+// source is a collector with its name, how long it may take, and what its silence means.
 type source struct {
 	name    string
 	timeout time.Duration
 	collector
+	policy   holdPolicy
+	promised []string
+	held     heldSample
 }
 
 // outcome is what asking one source gave.
@@ -33,8 +36,8 @@ type outcome struct {
 func collectAll(ctx context.Context, sources []source, now time.Time) []outcome {
 	out := make([]outcome, len(sources))
 	var wg sync.WaitGroup
-	for i, s := range sources {
-		wg.Go(func() { out[i] = s.ask(ctx, now) })
+	for i := range sources {
+		wg.Go(func() { out[i] = sources[i].ask(ctx, now) })
 	}
 	wg.Wait()
 	return out
@@ -51,4 +54,14 @@ func (s *source) ask(ctx context.Context, now time.Time) outcome {
 	sample.dropUnusable()
 	sample.explainAbsent(s.name)
 	return outcome{name: s.name, sample: sample}
+}
+
+// complete returns the sample to report of an outcome: what the source said, and of what it did not what stands from before.
+func (s *source) complete(o *outcome, now time.Time) Sample {
+	sample := o.sample
+	if o.err != nil {
+		sample = Sample{Reason: o.err.Error()}
+	}
+	s.held.hold(&sample, o.err != nil, s.promised, s.policy, now)
+	return sample
 }

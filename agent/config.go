@@ -64,6 +64,9 @@ type Collect struct {
 	HAProxy     *HAProxy      `yaml:"haproxy"`
 	Command     *Command      `yaml:"command"`
 	Timeout     time.Duration `yaml:"timeout"` // default half the agent's interval
+
+	Hold    *time.Duration `yaml:"hold"`    // for how long its last health stands while it says none; default 1m
+	Unknown Health         `yaml:"unknown"` // what its health counts as after that; default what it was, at best degraded
 }
 
 // UnmarshalYAML takes a bare "host" and "connections" as well: they need to be told nothing.
@@ -128,6 +131,8 @@ const (
 	defaultDrain    = 30 * time.Second
 	defaultRise     = 2
 	defaultFall     = 3
+	defaultHold     = time.Minute
+	defaultSoft     = 0.9 // of the farm
 )
 
 // withDefaults fills in what is not said. What the machine has to be asked for comes later.
@@ -139,6 +144,7 @@ func (c Config) withDefaults() Config {
 	c.Collect = append([]Collect(nil), c.Collect...)
 	for i := range c.Collect {
 		c.Collect[i].Timeout = cmp.Or(c.Collect[i].Timeout, c.Interval/2)
+		c.Collect[i].Hold = cmp.Or(c.Collect[i].Hold, new(defaultHold))
 	}
 	c.Probe = probeDefaults(c.Probe, c.Interval)
 	c.Servers = append([]Probed(nil), c.Servers...)

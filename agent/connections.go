@@ -51,6 +51,14 @@ func newConnections(cfg *Connections, port uint16) (*connectionsCollector, error
 	return &connectionsCollector{files: files, port: port, max: cfg.Max}, nil
 }
 
+// promises are the numbers that this collector says with each sample.
+func (c *connectionsCollector) promises() []string {
+	if c.max > 0 {
+		return []string{"in_flight", "utilization"}
+	}
+	return []string{"in_flight"}
+}
+
 func (c *connectionsCollector) collect(context.Context, time.Time) (Sample, error) {
 	n := 0
 	for i, file := range c.files {

@@ -157,6 +157,22 @@ func FuzzCgroup(f *testing.F) {
 	})
 }
 
+func FuzzCPUTimes(f *testing.F) {
+	for _, s := range []string{"cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1\nintr 3\n", "cpu 1 2 3 4", "", "cpu 1152921504606846975 1152921504606846975 1 2\n"} {
+		f.Add([]byte(s), []byte(s+"\n"))
+	}
+	f.Fuzz(func(t *testing.T, before, after []byte) {
+		a, errA := parseCPUTimes(bytes.NewReader(before))
+		b, errB := parseCPUTimes(bytes.NewReader(after))
+		if errA != nil || errB != nil {
+			return
+		}
+		if share, err := busyShare(a, b); err == nil && !(share >= 0 && share <= 1) {
+			t.Errorf("%q, then %q: the share is %v", before, after, share)
+		}
+	})
+}
+
 func FuzzConfig(f *testing.F) {
 	for _, tt := range parseTests[:len(parseTests)-1] {
 		f.Add([]byte(tt.text))

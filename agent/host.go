@@ -33,24 +33,19 @@ func (h *Host) validate() error {
 	return nil
 }
 
-// hostCollector turns two readings into a utilisation. Its fields are of the last reading.
+// hostCollector turns two readings of the CPUs into a share. Memory needs one.
 type hostCollector struct {
+	stat   string // path of /proc/stat
 	proc   procfs.FS
-	cgroup string
+	cgroup *cgroup // nil if there are no cgroups
 	counts []string
-
-	stat  procfs.CPUStat
-	usage time.Duration // CPU time of the cgroup
-	at    time.Time     // zero before the first reading
+	last   *cpuReading // nil before the first one
 }
 
 func newHost(cfg *Host) (*hostCollector, error) {
-	proc, cgroup, counts := cfg.Proc, cfg.Cgroup, cfg.Counts
+	proc, counts := cfg.Proc, cfg.Counts
 	if proc == "" {
 		proc = defaultProc
-	}
-	if cgroup == "" {
-		cgroup = defaultCgroup
 	}
 	if len(counts) == 0 {
 		counts = []string{"cpu", "mem"}
@@ -59,96 +54,167 @@ func newHost(cfg *Host) (*hostCollector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proc: %w", err)
 	}
-	return &hostCollector{proc: fs, cgroup: cgroup, counts: counts}, nil
+	h := &hostCollector{stat: filepath.Join(proc, "stat"), proc: fs, counts: counts}
+	switch _, err := os.Stat(defaultCgroup); {
+	case cfg.Cgroup != "":
+		h.cgroup = &cgroup{filepath.Clean(cfg.Cgroup)}
+	case err == nil:
+		h.cgroup = &cgroup{defaultCgroup}
+	}
+	return h, nil
 }
 
-func (h *hostCollector) collect(_ context.Context, now time.Time) (Sample, error) {
-	var s Sample
-	var errCPU, errMem error
-	s.CPU, errCPU = h.cpu(now)
-	s.Mem, errMem = h.mem()
-	for _, c := range h.counts {
-		s.Utilization = larger(s.Utilization, *s.number(c))
+// notice says what an operator may have expected otherwise. It is logged once.
+func (h *hostCollector) notice() string {
+	if h.cgroup == nil {
+		return "no cgroups are mounted: CPU and memory are the machine's"
 	}
-	if errCPU != nil && errMem != nil {
-		return Sample{}, errors.Join(errCPU, errMem)
+	if !isGroup(h.cgroup.dir) {
+		return fmt.Sprintf("%s is no cgroup of version 2, the only one whose limits are read: CPU and memory are the machine's", h.cgroup.dir)
+	}
+	return ""
+}
+
+// promises are the numbers that this collector says with each sample.
+func (h *hostCollector) promises() []string { return []string{"cpu", "mem"} }
+
+// collect says what it can read; what it cannot is absent. The utilization is made of what counts once it is known for
+// how long the last reading of what is absent stands.
+func (h *hostCollector) collect(_ context.Context, now time.Time) (Sample, error) {
+	s := Sample{counts: h.counts}
+	if cpu, err := h.cpu(now); err == nil {
+		s.CPU = &cpu
+	} else {
+		early := errors.Is(err, errNoReading) || errors.Is(err, errNoTick)
+		s.Absent = append(s.Absent, absence{what: "cpu", why: err.Error(), early: early})
+	}
+	if mem, err := h.mem(); err == nil {
+		s.Mem = &mem
+	} else {
+		s.lack("mem", err.Error())
 	}
 	return s, nil
 }
 
-// cpu returns the share of CPU used since the last reading, nil at the first one.
-func (h *hostCollector) cpu(now time.Time) (*float64, error) {
-	limit, err := readCPULimit(h.cgroup)
+// cpuReading is one look at the CPUs. Everything is read each time, also what does not count now: limits come and go.
+type cpuReading struct {
+	at         time.Time
+	machine    *cpuTimes
+	machineErr error // why machine is nil
+	groups     []cpuGroup
+}
+
+var errNoReading = errors.New("first reading")
+
+// cpu returns the share of CPU used since the last reading. A reading that fails is not compared with.
+func (h *hostCollector) cpu(now time.Time) (float64, error) {
+	groups, err := h.cgroup.cpu()
 	if err != nil {
-		return nil, err
+		h.last = nil
+		return 0, err
 	}
-	elapsed, first := now.Sub(h.at), h.at.IsZero()
-	h.at = now
-	if limit > 0 {
-		return h.limitedCPU(limit, elapsed, first)
+	next := &cpuReading{at: now, groups: groups}
+	next.machine, next.machineErr = readCPUTimes(h.stat)
+	last := h.last
+	if last == nil {
+		h.last = next
+		return 0, errNoReading
 	}
-	stat, err := h.proc.Stat()
+	share, err := cpuShare(last, next)
+	if !errors.Is(err, errNoTick) {
+		h.last = next
+	}
+	return share, err
+}
+
+// cpuShare returns the share of the CPUs used between two readings: of the limit that is nearest to its end, and of the
+// machine if no limit is below what the machine has.
+func cpuShare(a, b *cpuReading) (float64, error) {
+	share, limit, err := limitedShare(a, b)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	before := h.stat
-	h.stat = stat.CPUTotal
-	if first {
-		return nil, nil
+	if limit > 0 && (b.machine == nil || limit <= float64(b.machine.cpus)) {
+		return share, nil
 	}
-	return busyShare(before, stat.CPUTotal), nil
+	machine, err := machineShare(a, b)
+	if limit > 0 && err != nil {
+		return share, nil
+	}
+	return max(share, machine), err
 }
 
-func (h *hostCollector) limitedCPU(limit float64, elapsed time.Duration, first bool) (*float64, error) {
-	usage, err := readCPUUsage(h.cgroup)
+func machineShare(a, b *cpuReading) (float64, error) {
+	if err := errors.Join(b.machineErr); err != nil {
+		return 0, err
+	}
+	if a.machine == nil {
+		return 0, errNoReading
+	}
+	return busyShare(a.machine, b.machine)
+}
+
+// limitedShare returns the largest share that was used of a limit of the hierarchy, and the least limit, 0 if there is
+// none. Between two readings with different limits nothing can be said: part of the time was under each.
+func limitedShare(a, b *cpuReading) (share, least float64, err error) {
+	if len(a.groups) != len(b.groups) {
+		return 0, 0, fmt.Errorf("the cgroup was %d deep and is %d, expected the same between two readings", len(a.groups), len(b.groups))
+	}
+	elapsed := b.at.Sub(a.at)
+	for i, g := range b.groups {
+		before := a.groups[i]
+		if before.limit != g.limit {
+			return 0, 0, fmt.Errorf("%s: cpu.max changed from %s CPUs to %s", g.dir, showLimit(before.limit), showLimit(g.limit))
+		}
+		if g.limit == 0 {
+			continue
+		}
+		if g.usage < before.usage {
+			return 0, 0, fmt.Errorf("%s: cpu.stat went back; the cgroup was made again", g.dir)
+		}
+		if elapsed <= 0 {
+			return 0, 0, errNoTick
+		}
+		share = max(share, (g.usage-before.usage).Seconds()/elapsed.Seconds()/g.limit)
+		if least == 0 || g.limit < least {
+			least = g.limit
+		}
+	}
+	return share, least, nil
+}
+
+func showLimit(cpus float64) string {
+	if cpus == 0 {
+		return "all"
+	}
+	return fmt.Sprintf("%g", cpus)
+}
+
+// mem returns the share of memory that is in use: of the limit that is nearest to its end, and of the machine if no limit
+// is below what the machine has.
+func (h *hostCollector) mem() (float64, error) {
+	share, limit, err := h.cgroup.memory()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	used := usage - h.usage
-	h.usage = usage
-	if first || used < 0 || elapsed <= 0 {
-		return nil, nil
+	total, available, err := h.machineMemory()
+	if limit > 0 && (err != nil || limit <= total) {
+		return share, nil
 	}
-	return new(used.Seconds() / elapsed.Seconds() / limit), nil
+	if err != nil {
+		return 0, err
+	}
+	return max(share, 1-min(1, float64(available)/float64(total))), nil
 }
 
-// busyShare returns the share of time between two readings in which the CPUs did something, stolen time included: it is
-// not there to be had. Guest time is part of user time.
-func busyShare(a, b procfs.CPUStat) *float64 {
-	idle := b.Idle + b.Iowait - a.Idle - a.Iowait
-	busy := busyTime(b) - busyTime(a)
-	// Idle and iowait are known to run backwards by a tick; a counter that does says nothing.
-	if idle < 0 || busy < 0 || idle+busy == 0 {
-		return nil
-	}
-	return new(busy / (idle + busy))
-}
-
-func busyTime(s procfs.CPUStat) float64 {
-	return s.User + s.Nice + s.System + s.IRQ + s.SoftIRQ + s.Steal
-}
-
-// mem returns the share of memory that a new allocation cannot have.
-func (h *hostCollector) mem() (*float64, error) {
-	share, err := readMemory(h.cgroup)
-	if share != nil || err != nil {
-		return share, err
-	}
+// machineMemory returns the machine's memory, and what of it a new allocation could have, in octets.
+func (h *hostCollector) machineMemory() (total, available uint64, err error) {
 	m, err := h.proc.Meminfo()
 	if err != nil {
-		return nil, err
+		return 0, 0, err
 	}
-	if m.MemTotal == nil || m.MemAvailable == nil || *m.MemTotal == 0 {
-		return nil, errors.New("meminfo: no MemTotal or MemAvailable")
+	if m.MemTotalBytes == nil || m.MemAvailableBytes == nil || *m.MemTotalBytes == 0 {
+		return 0, 0, errors.New("meminfo: no MemTotal or MemAvailable")
 	}
-	return new(1 - min(1, float64(*m.MemAvailable)/float64(*m.MemTotal))), nil
-}
-
-// readSmall reads a control file of a cgroup. A file that is not there is empty: the root cgroup has no limits.
-func readSmall(dir, name string) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(dir, name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	return b, err
+	return *m.MemTotalBytes, *m.MemAvailableBytes, nil
 }

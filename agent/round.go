@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,13 +56,12 @@ func (a *agent) note(err error) {
 // collect asks the sources, and says of those that failed what failed. It also says how the agent itself fares.
 func (a *agent) collect(ctx context.Context, now time.Time) []Sample {
 	var samples []Sample
-	for _, o := range collectAll(ctx, a.sources, now) {
+	for i, o := range collectAll(ctx, a.sources, now) {
 		a.noteSource(o)
 		a.noteAbsent(o)
-		if o.err != nil {
-			o.sample = Sample{Reason: o.err.Error()}
-		}
-		samples = append(samples, o.sample)
+		sample := a.sources[i].complete(&o, now)
+		a.noteHealth(&a.sources[i], &sample)
+		samples = append(samples, sample)
 	}
 	if n := a.self.level(); n > 0 {
 		samples = append(samples, Sample{Reason: fmt.Sprintf("agent starves: %d deadlines missed", n)})
@@ -76,10 +76,23 @@ func (a *agent) noteSource(o outcome) {
 	}
 	a.failing[o.name] = failed
 	if failed {
-		a.log.Warn("collector fails; what it knows is left out", "error", o.err)
+		a.log.Warn("collector fails; what it said last stands for a while", "error", o.err)
 		return
 	}
 	a.log.Info("collector works again", "collector", o.name)
+}
+
+// noteHealth logs once that the last health of a source stands no longer, and once that it is known again.
+func (a *agent) noteHealth(s *source, sample *Sample) {
+	if sample.unknownHealth == a.unknown[s.name] {
+		return
+	}
+	a.unknown[s.name] = sample.unknownHealth
+	if sample.unknownHealth {
+		a.log.Warn("collector has said no health for too long", "collector", s.name, "hold", s.policy.health, "counts_as", sample.Health)
+		return
+	}
+	a.log.Info("collector says health again", "collector", s.name)
 }
 
 // noteAbsent logs once what is absent from the sample of a source, and once that it is there again. A source that fails
@@ -114,6 +127,7 @@ func (a *agent) reportAll(ctx context.Context, collected []Sample) error {
 			continue
 		}
 		sample := merge(append(s.verdicts(), collected...))
+		sample.dropUnknown(cmp.Or(a.cfg.Soft, defaultSoft))
 		for _, p := range s.places {
 			if err := a.reportAt(ctx, s, p, &sample); err != nil {
 				return err

@@ -32,6 +32,10 @@ type Sample struct {
 	Reason      string    // why the health is what it is
 	Drain       bool      // whether the source asks for the server to be drained
 	Absent      []absence // what the source should have said and could not
+
+	counts        []string // the numbers that make the utilization, if it is not a number of its own
+	missing       []string // numbers that are not known, though they were said before or should have been
+	unknownHealth bool     // whether the source has been silent about health for longer than its last one stands
 }
 
 // absence is something that is configured, and absent from a sample.
@@ -106,10 +110,7 @@ func (s *Sample) explainAbsent(source string) {
 		if i == 0 {
 			text = source + ": " + text
 		}
-		if s.Reason != "" {
-			text = "; " + text
-		}
-		s.Reason += text
+		s.explain(text)
 	}
 }
 
@@ -124,22 +125,24 @@ func limitOf(name string) float64 {
 }
 
 // merge makes one sample of several. The scarcest resource and the worst health count; of rates, counts and latency the
-// first source that says one is believed, since two sources may well count the same requests.
+// first source that says one is believed, since two sources may well count the same requests. While that one is missing, no
+// other steps in: it may count something else.
 func merge(samples []Sample) Sample {
 	var out Sample
 	var reasons []string
 	for i := range samples {
 		s := &samples[i]
-		out.Utilization = larger(out.Utilization, s.Utilization)
-		out.CPU = larger(out.CPU, s.CPU)
-		out.Mem = larger(out.Mem, s.Mem)
-		out.RPS = first(out.RPS, s.RPS)
-		out.EPS = first(out.EPS, s.EPS)
-		out.InFlight = first(out.InFlight, s.InFlight)
-		out.Latency = first(out.Latency, s.Latency)
-		if severity[s.Health] > severity[out.Health] {
-			out.Health = s.Health
+		for _, name := range numberNames {
+			from, to := *s.number(name), out.number(name)
+			switch {
+			case isShare(name):
+				*to = larger(*to, from)
+			case !out.misses(name):
+				*to = first(*to, from)
+			}
 		}
+		out.missing = append(out.missing, s.missing...)
+		out.Health = worse(out.Health, s.Health)
 		out.Drain = out.Drain || s.Drain
 		if s.Reason != "" {
 			reasons = append(reasons, s.Reason)

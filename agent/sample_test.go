@@ -27,6 +27,10 @@ func TestMerge(t *testing.T) {
 			{RPS: new(20.0), Latency: new(0.5)},
 			{Latency: new(0.1), InFlight: new(3.0)},
 		}, "rps=10 eps=1 in_flight=3 latency=0.5"},
+		{"no other steps in for a missing rate", []Sample{
+			{RPS: new(10.0), missing: []string{"in_flight"}},
+			{RPS: new(20.0), InFlight: new(3.0), Latency: new(0.1)},
+		}, "rps=10 latency=0.1"},
 		{"the worst health counts", []Sample{
 			{Health: Up},
 			{Health: Down, Reason: "a"},
@@ -76,10 +80,10 @@ func (f fakeCollector) collect(ctx context.Context, _ time.Time) (Sample, error)
 // A collector that fails or hangs costs its own numbers, and a number that makes no sense costs itself.
 func TestCollectAllKeepsTheRest(t *testing.T) {
 	out := collectAll(soon(t), []source{
-		{"hangs", 10 * time.Millisecond, fakeCollector{hang: true}},
-		{"fails", time.Second, fakeCollector{err: errors.New("no such thing")}},
-		{"lies", time.Second, fakeCollector{sample: Sample{RPS: new(math.NaN()), EPS: new(1.0)}}},
-		{"works", time.Second, fakeCollector{sample: Sample{RPS: new(5.0)}}},
+		{name: "hangs", timeout: 10 * time.Millisecond, collector: fakeCollector{hang: true}},
+		{name: "fails", timeout: time.Second, collector: fakeCollector{err: errors.New("no such thing")}},
+		{name: "lies", timeout: time.Second, collector: fakeCollector{sample: Sample{RPS: new(math.NaN()), EPS: new(1.0)}}},
+		{name: "works", timeout: time.Second, collector: fakeCollector{sample: Sample{RPS: new(5.0)}}},
 	}, epoch)
 	for i, want := range []struct{ err, sample string }{
 		{"hangs: context deadline exceeded", ""},

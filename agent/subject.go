@@ -106,7 +106,12 @@ func newSources(ctx context.Context, c *Config) ([]source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		out = append(out, source{name, cfg.Timeout, col})
+		policy := holdPolicy{health: *cfg.Hold, numbers: c.Lease, unknown: cfg.Unknown}
+		s := source{name: name, timeout: cfg.Timeout, collector: col, policy: policy}
+		if p, ok := col.(promiser); ok {
+			s.promised = p.promises()
+		}
+		out = append(out, s)
 	}
 	return out, nil
 }

@@ -147,6 +147,9 @@ func (v *validation) collectors(c *Config) {
 			v.check(path+"."+kind, checked.validate())
 		}
 		v.span(path+".timeout", col.Timeout, time.Millisecond, c.Interval)
+		v.span(path+".hold", *col.Hold, 0, maxLease)
+		_, known := severity[col.Unknown]
+		v.expect(known, path+".unknown", "up, degraded or down")
 	}
 }
 
