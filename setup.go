@@ -3,6 +3,8 @@
 package farm
 
 import (
+	"github.com/coredns-farm/farm/denial"
+
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
@@ -22,6 +24,8 @@ func setup(c *caddy.Controller) error {
 		return plugin.Error(pluginName, err)
 	}
 	f := newFarm(conf)
+	proofs := denial.Protect(dnsserver.GetConfig(c))
+	c.OnStartup(func() error { warnOfProofs(proofs, conf.zones); return nil })
 	c.OnStartup(func() error { return f.start(dnsserver.GetConfig(c)) })
 	c.OnShutdown(f.stop)
 	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
@@ -29,4 +33,11 @@ func setup(c *caddy.Controller) error {
 		return f
 	})
 	return nil
+}
+
+// warnOfProofs says so when dnssec signs the zones with proofs of its own.
+func warnOfProofs(proofs *denial.Block, zones []string) {
+	if err := proofs.Check(zones); err != nil {
+		log.Warningf("dnssec in the same server block makes proofs that are not safe to rely on: %v. Take it out, or see docs/dnssec.md", err)
+	}
 }

@@ -24,6 +24,7 @@ func TestImports(t *testing.T) {
 		{"agent", []string{"github.com/coredns/", "github.com/miekg/dns", "github.com/redis/", module}, "an agent writes through the store"},
 		{"", []string{"github.com/redis/", "github.com/alicebob/", module + "/agent", module + "/cmd"}, "the plugin reads through the store"},
 		{"plugin", []string{module}, "the list of plugins is a leaf"},
+		{"denial", []string{module, "github.com/coredns/coredns/plugin/dnssec"}, "proofs know no services, and reach dnssec through its handler"},
 		{"cmd/farm", []string{"github.com/coredns/", "github.com/redis/"}, "the command line reads and writes through the store"},
 	} {
 		for _, path := range imports(t, rule.room) {
