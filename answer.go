@@ -163,7 +163,7 @@ func (q *query) cname(target string, ttl uint32) dns.RR {
 
 // server answers for the name of one server.
 func (f *Farm) server(q *query, farm *steer.Farm, s *steer.Server) *dns.Msg {
-	ttl := farm.Service.TTL
+	ttl := farm.Settings.TTL
 	if s.Target != "" {
 		return f.alias(q, s.Target, ttl)
 	}
@@ -205,7 +205,7 @@ func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
 			Hdr: q.header(q.owner(), dns.TypeSRV, p.TTL), Priority: s.Priority, Weight: srvWeight(farm.State[i].Weight, most),
 			Port: s.Port, Target: name,
 		})
-		extra = append(extra, q.glue(name, s.Addresses, farm.Service.TTL)...)
+		extra = append(extra, q.glue(name, s.Addresses, farm.Settings.TTL)...)
 	}
 	if len(rrs) == 0 {
 		return q.nodata()

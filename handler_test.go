@@ -299,7 +299,7 @@ func TestExtendedErrors(t *testing.T) {
 		t.Run(tc.what, func(t *testing.T) {
 			f := newTestFarm(t, "farm example.org {\nttl 60\n"+tc.block+"\n}")
 			for _, farm := range f.source.Load().Farms() {
-				farm.Service.TTL, farm.Service.MaxTTL = 60, 60
+				farm.Settings.TTL, farm.Settings.MaxTTL = 60, 60
 			}
 			if tc.stale > 0 {
 				stale(f, tc.stale)

@@ -215,7 +215,7 @@ func TestPicksBeyondTheBoundTakeNoLock(t *testing.T) {
 	}
 	p.mu.Unlock()
 	p.collect([]*steer.Snapshot{steer.NewSnapshot([]*steer.Farm{steer.Build(inputOf("a.", "s0"))}, nil)}, func(pickName, uint64) {})
-	edited := &steer.Farm{Service: farm.Service, Servers: []*steer.Server{{ID: "s0", Weight: 2}}}
+	edited := &steer.Farm{Service: farm.Service, Servers: []*steer.Server{{ID: "s0", Weight: new(2.0)}}}
 	pick.Servers[0] = 0
 	p.add(edited, &pick)
 	if n := p.byName[pickName{"a.", "s0"}].Load(); n != 2 {

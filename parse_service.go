@@ -90,21 +90,21 @@ func readTTL(p *parser, args []string, b *serviceBlock) error {
 	if len(args) != 1 && len(args) != 2 {
 		return p.Err("ttl needs MIN [MAX], in seconds")
 	}
-	ttl, err := p.integer("ttl", args[:1], 1, steer.MaxTTL)
+	ttl, err := p.integer("ttl", args[:1], 0, steer.MaxTTL)
 	if err != nil {
 		return err
 	}
-	b.service.TTL = uint32(ttl)
+	b.service.TTL = new(uint32(ttl))
 	if len(args) == 2 {
 		upTo, err := p.integer("ttl", args[1:], ttl, steer.MaxTTL)
-		b.service.MaxTTL = uint32(upTo)
+		b.service.MaxTTL = new(uint32(upTo))
 		return err
 	}
 	return nil
 }
 
 func readSoft(p *parser, args []string, b *serviceBlock) (err error) {
-	b.service.Soft, err = p.number("soft", args, maxUtilization)
+	b.service.Soft, err = p.numberOrZero("soft", args, maxUtilization)
 	return err
 }
 
@@ -234,7 +234,7 @@ var serverOptions = map[string]func(p *parser, name, value string, s *steer.Serv
 		return err
 	},
 	"weight": func(p *parser, name, value string, s *steer.Server) (err error) {
-		s.Weight, err = p.number(name, []string{value}, steer.MaxWeight)
+		s.Weight, err = p.numberOrZero(name, []string{value}, steer.MaxWeight)
 		return err
 	},
 	"capacity": func(p *parser, name, value string, s *steer.Server) (err error) {
@@ -242,7 +242,7 @@ var serverOptions = map[string]func(p *parser, name, value string, s *steer.Serv
 		return err
 	},
 	"soft": func(p *parser, name, value string, s *steer.Server) (err error) {
-		s.Soft, err = p.number(name, []string{value}, maxUtilization)
+		s.Soft, err = p.numberOrZero(name, []string{value}, maxUtilization)
 		return err
 	},
 	"hard": func(p *parser, name, value string, s *steer.Server) (err error) {

@@ -1,7 +1,6 @@
 package farm
 
 import (
-	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -40,6 +39,16 @@ func (p *parser) number(name string, args []string, hi float64) (float64, error)
 	return 0, p.Errf("%s needs a number above 0 and up to %v, not %q", name, hi, strings.Join(args, " "))
 }
 
+// numberOrZero reads a number from 0 on.
+func (p *parser) numberOrZero(name string, args []string, hi float64) (*float64, error) {
+	if len(args) == 1 {
+		if x, err := strconv.ParseFloat(args[0], 64); err == nil && x >= 0 && x <= hi {
+			return &x, nil
+		}
+	}
+	return nil, p.Errf("%s needs a number from 0 to %v, not %q", name, hi, strings.Join(args, " "))
+}
+
 // part reads a number from 0 to 1.
 func (p *parser) part(name string, args []string) (float64, error) {
 	if len(args) == 1 {
@@ -57,16 +66,17 @@ func (p *parser) duration(name string, args []string) (time.Duration, error) {
 			return d, nil
 		}
 	}
-	return 0, p.Errf("%s needs a duration, as 90s or 5m, not %q", name, strings.Join(args, " "))
+	return 0, p.Errf("%s needs a duration above 0, such as 90s or 5m, not %q", name, strings.Join(args, " "))
 }
 
-// ramp reads a time of at most steer.MaxRamp, in seconds.
-func (p *parser) ramp(name string, args []string) (float64, error) {
-	d, err := p.duration(name, args)
-	if err == nil && d.Seconds() > steer.MaxRamp {
-		err = p.Errf("%s needs at most %d seconds, not %s", name, steer.MaxRamp, args[0])
+// ramp reads a time from 0 to steer.MaxRamp, in seconds.
+func (p *parser) ramp(name string, args []string) (*float64, error) {
+	if len(args) == 1 {
+		if d, err := durations.NewDurationFromArg(args[0]); err == nil && d >= 0 && d.Seconds() <= steer.MaxRamp {
+			return new(d.Seconds()), nil
+		}
 	}
-	return math.Max(d.Seconds(), 0), err
+	return nil, p.Errf("%s needs a duration from 0 to %ds, such as 90s or 5m, not %q", name, steer.MaxRamp, strings.Join(args, " "))
 }
 
 // addresses reads IP addresses; orWhat is what else might have stood there.

@@ -115,9 +115,9 @@ func reduced(m *dns.Msg, at, kept []int, ttl uint32) *dns.Msg {
 // ttlOf is what a pick of the farm's own would carry.
 func ttlOf(farm *steer.Farm) uint32 {
 	if farm.Busy {
-		return farm.Service.TTL
+		return farm.Settings.TTL
 	}
-	return farm.Service.MaxTTL
+	return farm.Settings.MaxTTL
 }
 
 // among decides, in the terms that a pick of our own would have.

@@ -119,13 +119,14 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n answers 9\n}", "answers needs a whole number from 1 to 8"},
 	{"farm example.org {\n answers 1 2\n}", "answers needs a whole number"},
 	{"farm example.org {\n ttl\n}", "ttl needs MIN [MAX]"},
-	{"farm example.org {\n ttl 0\n}", "ttl needs a whole number from 1 to 86400"},
+	{"farm example.org {\n ttl -1\n}", "ttl needs a whole number from 0 to 86400"},
 	{"farm example.org {\n ttl 60 20\n}", "ttl needs a whole number from 60 to 86400"},
-	{"farm example.org {\n soft 0\n}", "soft needs a number above 0 and up to 10"},
+	{"farm example.org {\n soft -1\n}", "soft needs a number from 0 to 10"},
+	{"farm example.org {\n hard 0\n}", "hard needs a number above 0 and up to 10"},
 	{"farm example.org {\n soft NaN\n}", "soft needs a number"},
 	{"farm example.org {\n hard +Inf\n}", "hard needs a number"},
 	{"farm example.org {\n soft 0.9\n hard 0.8\n}", "soft <= hard"},
-	{"farm example.org {\n slow_start 48h\n}", "slow_start needs at most 86400 seconds"},
+	{"farm example.org {\n slow_start 48h\n}", "slow_start needs a duration from 0 to 86400s"},
 	{"farm example.org {\n drain soon\n}", "drain needs a duration"},
 
 	{"farm example.org {\n region eu\n}", "region needs a name, and subnets"},
@@ -171,7 +172,7 @@ var setupErrors = []struct{ block, want string }{
 	{inService("server a 192.0.2.1 port 0"), "server a, port needs a whole number from 1 to 65535"},
 	{inService("server a 192.0.2.1 port 80 port 81"), "server a, port is given more than once"},
 	{inService("server a 192.0.2.1 port 80 bogus 1"), `server a: unknown option "bogus"`},
-	{inService("server a 192.0.2.1 weight -1"), "server a, weight needs a number above 0"},
+	{inService("server a 192.0.2.1 weight -1"), "server a, weight needs a number from 0 to 65535"},
 	{inService("server a 192.0.2.1 priority 65536"), "priority needs a whole number from 0 to 65535"},
 	{inService("server a 192.0.2.1 soft 0.9 hard 0.8"), "server a: soft 0.9"},
 	{inService("server a 192.0.2.1 region mars"), `no region property names "mars"`},
@@ -242,12 +243,12 @@ func TestParse(t *testing.T) {
 	if conf.store.StateFile != "/root/of/it/f" || conf.store.Prefix != "p" || len(conf.store.URLs) != 2 || conf.store.Embedded != "" {
 		t.Errorf("Store: got %+v", conf.store)
 	}
-	if d := conf.defaults; conf.maxStale != 90*time.Second || d.Policy != steer.Weighted || d.TTL != 5 || d.MaxTTL != 50 || d.Drain != 10 {
+	if d := conf.defaults; conf.maxStale != 90*time.Second || d.Policy != steer.Weighted || *d.TTL != 5 || *d.MaxTTL != 50 || *d.Drain != 10 {
 		t.Errorf("Defaults: got %v %+v", conf.maxStale, d)
 	}
 	a, b := conf.servers["www.example.org."][0], conf.servers["www.example.org."][1]
-	if a.ID != "a" || len(a.Addresses) != 2 || a.Port != 80 || a.Weight != 2.5 || a.Region != "eu" || a.Capacity != 100 ||
-		a.Priority != 3 || a.Soft != 0.5 || a.Hard != 0.6 || b.Target != "www.example.net." {
+	if a.ID != "a" || len(a.Addresses) != 2 || a.Port != 80 || *a.Weight != 2.5 || a.Region != "eu" || a.Capacity != 100 ||
+		a.Priority != 3 || *a.Soft != 0.5 || a.Hard != 0.6 || b.Target != "www.example.net." {
 		t.Errorf("Servers: got %+v %+v", a, b)
 	}
 	if f.regions.Len() != 2 || conf.labels[0].region != 1 || conf.labels[1].region != 2 {

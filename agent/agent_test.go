@@ -61,7 +61,7 @@ type running struct {
 func rapid(db *storetest.Redis) Config {
 	return Config{
 		Redis: []string{db.URL}, Server: "web-1", Services: []Service{{Name: testService}}, Addresses: []string{"192.0.2.1"},
-		Interval: 20 * time.Millisecond, Lease: 20 * time.Second, Drain: 100 * time.Millisecond,
+		Interval: 20 * time.Millisecond, Lease: 20 * time.Second, Drain: new(100 * time.Millisecond),
 	}
 }
 
@@ -136,7 +136,7 @@ func TestAgentRegistersReportsDrainsAndLeaves(t *testing.T) {
 	})
 	cfg := rapid(db)
 	cfg.Port, cfg.Region, cfg.Capacity, cfg.Classes = 443, "eu", 100, []string{"fast"}
-	cfg.Services[0].Weight = 2
+	cfg.Services[0].Weight = new(2.0)
 	cfg.Collect = []Collect{
 		{ORCA: &ORCA{URL: app.URL}},
 		{Command: &Command{Run: sh("echo utilization=0.5 in_flight=3")}},
@@ -335,7 +335,7 @@ func TestAnOperatorsServerStands(t *testing.T) {
 func TestASecondSignalLeavesAtOnce(t *testing.T) {
 	db := storetest.Start(t)
 	cfg := rapid(db)
-	cfg.Drain = time.Hour
+	cfg.Drain = new(time.Hour)
 	r := start(t, db, cfg)
 	r.awaitReport("web-1", "a report", whatever)
 	r.stop()
@@ -358,7 +358,7 @@ func TestProbesDecideHealth(t *testing.T) {
 		}
 	})
 	cfg := rapid(db)
-	cfg.Drain = -1
+	cfg.Drain = new(time.Duration(-1))
 	cfg.Probe = []Probe{{HTTP: &HTTPProbe{URL: app.URL}, Timeout: cfg.Interval}}
 	r := start(t, db, cfg)
 	r.awaitReport("web-1", "an up", func(rep *store.Report) bool { return rep.Health == "up" })

@@ -9,27 +9,28 @@ import (
 	"github.com/coredns-farm/farm/conf"
 )
 
-// Config is what an agent is told. Zero fields take the defaults that stand beside them. docs/agent.md has every key.
+// Config is what an agent is told. Absent fields take the defaults that stand beside them. Pointers are numbers that may be
+// 0; of the others 0 is absent, and [Parse] refuses a 0 that is written. docs/agent.md has every key.
 type Config struct {
 	Redis  []string `yaml:"redis"`  // URLs of the services database; several are a Cluster
 	Prefix string   `yaml:"prefix"` // of its keys; default farm
 
-	Server    string    `yaml:"server"`    // the server's id; default the host name's first label
-	Services  []Service `yaml:"services"`  // what it serves
-	Addresses []string  `yaml:"addresses"` // where it serves; default those of the interfaces
-	Target    string    `yaml:"target"`    // a name instead of addresses
-	Port      int       `yaml:"port"`      // 0 is not said
-	Region    string    `yaml:"region"`    // where it stands
-	Capacity  float64   `yaml:"capacity"`  // requests a second at full utilisation; 0 is not said
-	Weight    float64   `yaml:"weight"`    // relative share; 0 is not said
-	Priority  int       `yaml:"priority"`  // lower is used first
-	Soft      float64   `yaml:"soft"`      // soft limit of utilisation; 0 is the service's
-	Hard      float64   `yaml:"hard"`      // hard limit of utilisation; 0 is the service's
-	Classes   []string  `yaml:"classes"`   // what it can do, for levels of service that ask for it
+	Server    string    `yaml:"server"`             // the server's id; default the host name's first label
+	Services  []Service `yaml:"services"`           // what it serves
+	Addresses []string  `yaml:"addresses"`          // where it serves; default those of the interfaces
+	Target    string    `yaml:"target"`             // a name instead of addresses
+	Port      int       `yaml:"port"`               // default none
+	Region    string    `yaml:"region"`             // where it stands
+	Capacity  float64   `yaml:"capacity"`           // requests a second at full utilisation; default unknown
+	Weight    *float64  `yaml:"weight"`             // relative share; default 1; 0 is none while another server is open
+	Priority  int       `yaml:"priority" zero:"ok"` // lower is used first
+	Soft      *float64  `yaml:"soft"`               // soft limit of utilisation; default the service's
+	Hard      float64   `yaml:"hard"`               // hard limit of utilisation; default the service's
+	Classes   []string  `yaml:"classes"`            // what it can do, for levels of service that ask for it
 
-	Interval time.Duration `yaml:"interval"` // from report to report; default 2s
-	Lease    time.Duration `yaml:"lease"`    // how long a report stands; default 5 intervals
-	Drain    time.Duration `yaml:"drain"`    // from SIGTERM to leaving; default 30s; negative leaves at once
+	Interval time.Duration  `yaml:"interval"` // from report to report; default 2s
+	Lease    time.Duration  `yaml:"lease"`    // how long a report stands; default 5 intervals
+	Drain    *time.Duration `yaml:"drain"`    // from SIGTERM to leaving; default 30s; 0 or less leaves at once
 
 	Collect []Collect `yaml:"collect"`
 	Probe   []Probe   `yaml:"probe"`
@@ -41,9 +42,9 @@ type Config struct {
 
 // Service is a service that the server serves: a name, or a name with what differs there.
 type Service struct {
-	Name   string  `yaml:"name"`
-	Port   int     `yaml:"port"`   // default the server's
-	Weight float64 `yaml:"weight"` // default the server's
+	Name   string   `yaml:"name"`
+	Port   int      `yaml:"port"`   // default the server's
+	Weight *float64 `yaml:"weight"` // default the server's
 }
 
 // UnmarshalYAML takes a bare name as well.
@@ -140,7 +141,7 @@ func (c Config) withDefaults() Config {
 	c.Prefix = cmp.Or(c.Prefix, defaultPrefix)
 	c.Interval = cmp.Or(c.Interval, defaultInterval)
 	c.Lease = cmp.Or(c.Lease, defaultLeases*c.Interval)
-	c.Drain = cmp.Or(c.Drain, defaultDrain)
+	c.Drain = cmp.Or(c.Drain, new(defaultDrain))
 	c.Collect = append([]Collect(nil), c.Collect...)
 	for i := range c.Collect {
 		c.Collect[i].Timeout = cmp.Or(c.Collect[i].Timeout, c.Interval/2)

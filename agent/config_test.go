@@ -3,6 +3,7 @@ package agent
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -92,10 +93,10 @@ probe:
 		t.Fatal(err)
 	}
 	cfg = cfg.withDefaults()
-	if cfg.Services[0].Name != "a.example.org" || cfg.Services[1] != (Service{"b.example.org", 8443, 2}) {
+	if cfg.Services[0].Name != "a.example.org" || !reflect.DeepEqual(cfg.Services[1], Service{"b.example.org", 8443, new(2.0)}) {
 		t.Errorf("services are %+v", cfg.Services)
 	}
-	if cfg.Interval != 2*time.Second || cfg.Lease != 10*time.Second || cfg.Drain != 30*time.Second || cfg.Prefix != "farm" {
+	if cfg.Interval != 2*time.Second || cfg.Lease != 10*time.Second || *cfg.Drain != 30*time.Second || cfg.Prefix != "farm" {
 		t.Errorf("defaults are %+v", cfg)
 	}
 	if c := cfg.Collect; c[0].Host == nil || c[0].Timeout != time.Second || c[1].Connections.Max != 10 || c[1].Timeout != 300*time.Millisecond {

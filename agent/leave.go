@@ -17,7 +17,7 @@ func (a *agent) leave(life context.Context) error {
 		a.log.Info("prober stops; its reports end with their leases")
 		return nil
 	}
-	if a.cfg.Drain > 0 {
+	if *a.cfg.Drain > 0 {
 		err := a.drain(life)
 		if errors.Is(err, ErrClaimed) {
 			return nil // the agent that has the server now goes on with it
@@ -32,12 +32,12 @@ func (a *agent) leave(life context.Context) error {
 
 // drain reports until the drain is over, or a signal ends it.
 func (a *agent) drain(life context.Context) error {
-	timed, cancel := context.WithTimeout(life, a.cfg.Drain)
+	timed, cancel := context.WithTimeout(life, *a.cfg.Drain)
 	defer cancel()
 	end, stop := signal.NotifyContext(timed, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	a.draining = true
-	a.log.Info("server drains", "server", a.cfg.Server, "drain", a.cfg.Drain)
+	a.log.Info("server drains", "server", a.cfg.Server, "drain", *a.cfg.Drain)
 	for due := time.Now(); ; {
 		next, err := a.round(life, due)
 		if err != nil {

@@ -175,7 +175,7 @@ func TestLevelsWithoutTheRightToReadThem(t *testing.T) {
 		cfg.Redis = []string{db.As(user, "secret")}
 		cfg.Server = "web-1"
 		cfg.Levels = &Levels{Listen: "127.0.0.1:0"}
-		cfg.Drain = -1
+		cfg.Drain = new(time.Duration(-1))
 		r := start(t, db, cfg)
 		awaitLevels(t, r.levelsAt(), "what "+user+" may know", func(told *levelsOf) bool { return uses(told) == want })
 		if (r.log.count("cannot read levels and grants") == 1) != (user == "some") {

@@ -38,7 +38,7 @@ func (c Config) Validate() error {
 	v.expect(len(c.Redis) > 0, "redis", "at least one URL")
 	v.span("interval", c.Interval, minInterval, maxInterval)
 	v.span("lease", c.Lease, max(c.Interval, minLease), maxLease)
-	v.expect(c.Drain <= maxLease, "drain", "at most "+maxLease.String())
+	v.expect(*c.Drain <= maxLease, "drain", "at most "+maxLease.String())
 	if c.Reporter != "" {
 		v.prober(&c)
 	} else {
@@ -76,6 +76,13 @@ func (v *validation) number(path string, n, high float64) {
 	v.expect(!math.IsNaN(n) && n >= 0 && n <= high, path, fmt.Sprintf("0 to %g", high))
 }
 
+// optional checks a number that may be absent.
+func (v *validation) optional(path string, n *float64, high float64) {
+	if n != nil {
+		v.number(path, *n, high)
+	}
+}
+
 func (v *validation) server(c *Config) {
 	v.expect(c.Server == "" || store.CheckID(c.Server) == nil, "server", idExpected)
 	v.expect(len(c.Servers) == 0, "servers", "reporter to be set as well")
@@ -84,7 +91,7 @@ func (v *validation) server(c *Config) {
 		path := fmt.Sprintf("services[%d]", i)
 		v.expect(store.CheckServiceName(fqdn(s.Name)) == nil, path+".name", nameExpected)
 		v.number(path+".port", float64(s.Port), maxPort)
-		v.number(path+".weight", s.Weight, maxWeight)
+		v.optional(path+".weight", s.Weight, maxWeight)
 	}
 	v.whereabouts(c)
 	v.collectors(c)
@@ -105,11 +112,11 @@ func (v *validation) whereabouts(c *Config) {
 	}
 	v.number("port", float64(c.Port), maxPort)
 	v.number("capacity", c.Capacity, maxCapacity)
-	v.number("weight", c.Weight, maxWeight)
+	v.optional("weight", c.Weight, maxWeight)
 	v.number("priority", float64(c.Priority), maxPriority)
-	v.number("soft", c.Soft, maxLimit)
+	v.optional("soft", c.Soft, maxLimit)
 	v.number("hard", c.Hard, maxLimit)
-	v.expect(c.Soft == 0 || c.Hard == 0 || c.Soft <= c.Hard, "soft", "at most hard")
+	v.expect(c.Soft == nil || c.Hard == 0 || *c.Soft <= c.Hard, "soft", "at most hard")
 	v.expect(len(c.Classes) <= steer.MaxClasses, "classes", fmt.Sprintf("at most %d", steer.MaxClasses))
 	for i, class := range c.Classes {
 		v.expect(store.CheckID(class) == nil && !slices.Contains(c.Classes[:i], class), fmt.Sprintf("classes[%d]", i), classExpected)

@@ -31,7 +31,7 @@ func (f farm) weight(i int) int { return 10 + i%7*15 }
 
 func (f farm) record(i int) steer.Server {
 	w := float64(f.weight(i))
-	return steer.Server{ID: f.id(i), Addresses: []netip.Addr{f.addr(i)}, Port: 443, Weight: w, Capacity: 10 * w}
+	return steer.Server{ID: f.id(i), Addresses: []netip.Addr{f.addr(i)}, Port: 443, Weight: &w, Capacity: 10 * w}
 }
 
 // writers is how many calls to the database are under way at once when it is to be kept busy.

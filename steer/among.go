@@ -131,7 +131,7 @@ func (a *among) draw(k int, u float64, order []int) int {
 // stickAmong takes the client's addresses in the order of their rendezvous scores.
 func (f *Farm) stickAmong(q *Query, addrs []netip.Addr, a *among, order []int) int {
 	key := q.WhoAsks()
-	n, k := 0, max(q.Answers, f.Service.Answers, 1)
+	n, k := 0, max(q.Answers, f.Settings.Answers, 1)
 	for ; n < min(k, MaxAnswers); n++ {
 		best, bestScore := -1, math.Inf(1)
 		for i := range a.n {

@@ -69,9 +69,9 @@ func DecideInto(p *Pick, f *Farm, l *Learned, q *Query) {
 // ttl is short while the farm is changing, so that clients follow soon, and long while it is not.
 func (f *Farm) ttl(r Rung) uint32 {
 	if f.Busy || r != Normal {
-		return f.Service.TTL
+		return f.Settings.TTL
 	}
-	return f.Service.MaxTTL
+	return f.Settings.MaxTTL
 }
 
 // fraction maps a turn to [0, 1) so that any run of turns covers it evenly: the additive recurrence of the golden
@@ -121,8 +121,8 @@ func (f *Farm) answers(t *tier, q *Query) int {
 	switch {
 	case q.Answers > 0:
 		k = q.Answers
-	case f.Service.Answers > 0:
-		k = f.Service.Answers
+	case f.Settings.Answers > 0:
+		k = f.Settings.Answers
 	case f.Service.Policy == Headroom || f.Service.Policy == Predict:
 		k = max(k, 2)
 	case f.Service.Policy == First:

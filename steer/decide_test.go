@@ -89,7 +89,7 @@ func TestLadder(t *testing.T) {
 }
 
 func TestPolicies(t *testing.T) {
-	weight := func(w float64) func(*Server) { return func(s *Server) { s.Weight = w } }
+	weight := func(w float64) func(*Server) { return func(s *Server) { s.Weight = &w } }
 	capacity := func(c float64) func(*Server) { return func(s *Server) { s.Capacity = c } }
 	three := []Member{
 		reporting(server(1, weight(1), capacity(100)), 0.5),
@@ -311,7 +311,7 @@ func TestSharesFollowWeights(t *testing.T) {
 		n := 2 + rnd.IntN(60)
 		members := make([]Member, n)
 		for i := range members {
-			members[i] = reporting(server(i, func(s *Server) { s.Weight = math.Exp(rnd.NormFloat64()) }), 0.5)
+			members[i] = reporting(server(i, func(s *Server) { s.Weight = new(math.Exp(rnd.NormFloat64())) }), 0.5)
 		}
 		f := build(Weighted, members...)
 		var sum, most float64
@@ -411,7 +411,7 @@ func TestNothingStarves(t *testing.T) {
 }
 
 func TestTTL(t *testing.T) {
-	service := Service{Name: "a.", TTL: 5, MaxTTL: 60}
+	service := Service{Name: "a.", TTL: new(uint32(5)), MaxTTL: new(uint32(60))}
 	calm := Build(Input{Service: service, Members: []Member{quiet(server(1))}})
 	if p := Decide(calm, &Query{Family: V4}); p.TTL != 60 {
 		t.Errorf("Expected the long TTL while nothing changes, got %d", p.TTL)
@@ -422,9 +422,9 @@ func TestTTL(t *testing.T) {
 			t.Errorf("Expected the short TTL while a server is %s, got %d", name, p.TTL)
 		}
 	}
-	longer := Build(Input{Service: Service{Name: "a.", MaxTTL: 5}})
-	if longer.Service.MaxTTL != Defaults.TTL {
-		t.Errorf("Expected the longest TTL to be no less than the shortest, got %d", longer.Service.MaxTTL)
+	longer := Build(Input{Service: Service{Name: "a.", MaxTTL: new(uint32(5))}})
+	if longer.Settings.MaxTTL != Defaults.TTL {
+		t.Errorf("Expected the longest TTL to be no less than the shortest, got %d", longer.Settings.MaxTTL)
 	}
 }
 

@@ -38,12 +38,13 @@ const (
 	IsDown       // it, or those that probe it, say that it does not serve
 	Silent       // its last report is older than its lease
 	Drained      // an operator drained it, and the drain is over
+	Standby      // its weight is 0: it serves when no other server is open
 	Full         // at or above its hard limit of utilisation, or the ceiling of the level
 	Unfit        // not of a class that the level asks for
 	Taken        // what it may give the level is granted to others
 )
 
-var gateNames = [...]string{"open", "maint", "down", "silent", "drained", "full", "unfit", "taken"}
+var gateNames = [...]string{"open", "maint", "down", "silent", "drained", "standby", "full", "unfit", "taken"}
 
 func (g Gate) String() string { return gateNames[g] }
 
@@ -87,7 +88,7 @@ func FamilyOf(a netip.Addr) Family {
 
 // Input is what a farm is built from.
 type Input struct {
-	Service Service // zero fields are filled in from Defaults
+	Service Service // absent fields are filled in from Defaults
 	Members []Member
 	Regions *Regions // may be nil
 	Now     int64    // ms
@@ -99,7 +100,8 @@ type Input struct {
 // Farm is one immutable generation of the servers of a service. Everything that a decision needs and that does not
 // depend on the query is computed when it is built.
 type Farm struct {
-	Service  Service   // every field filled in
+	Service  Service   // every field filled in, but for Answers
+	Settings Settings  // the numbers of Service
 	Servers  []*Server // sorted by priority, then ID
 	State    []State   // one a server
 	MeanUtil float64   // capacity-weighted mean utilisation of the servers that are open; 0 if unknown
@@ -134,6 +136,7 @@ type addrIndex struct {
 // without members is legal. It does not keep in.Members, but keeps the servers that they point to. O(n log n).
 func Build(in Input) *Farm {
 	f := &Farm{Service: in.Service.withDefaults(), State: make([]State, len(in.Members))}
+	f.Settings = f.Service.settings()
 	members := in.Members
 	if !f.inherit(in.Prev, members, in.Indexed) { // in most cases: then they are sorted
 		members = sorted(members)
@@ -214,16 +217,26 @@ func turnOf(in Input) *atomic.Uint64 {
 	return t
 }
 
+// withDefaults fills in what is absent.
 func (s Service) withDefaults() Service {
 	d := &Defaults
-	s.Policy = cmp.Or(s.Policy, d.Policy)
-	s.TTL = cmp.Or(s.TTL, d.TTL)
-	s.MaxTTL = max(s.MaxTTL, s.TTL)
-	s.Soft = cmp.Or(s.Soft, d.Soft)
+	s.Policy = cmp.Or(s.Policy, Policies[0])
+	s.TTL = cmp.Or(s.TTL, &d.TTL)
+	if s.MaxTTL == nil || *s.MaxTTL < *s.TTL {
+		s.MaxTTL = s.TTL
+	}
+	s.Soft = cmp.Or(s.Soft, &d.Soft)
 	s.Hard = cmp.Or(s.Hard, d.Hard)
-	s.SlowStart = cmp.Or(s.SlowStart, d.SlowStart)
-	s.Drain = cmp.Or(s.Drain, d.Drain)
+	s.SlowStart = cmp.Or(s.SlowStart, &d.SlowStart)
+	s.Drain = cmp.Or(s.Drain, &d.Drain)
 	return s
+}
+
+// settings returns the numbers of a service that has all of them.
+func (s *Service) settings() Settings {
+	return Settings{
+		Answers: s.Answers, TTL: *s.TTL, MaxTTL: *s.MaxTTL, Soft: *s.Soft, Hard: s.Hard, SlowStart: *s.SlowStart, Drain: *s.Drain,
+	}
 }
 
 // priorUtil is what one server of which nothing is known is taken for. It weighs as much as one report, so that a lone
@@ -345,6 +358,8 @@ func gateOf(m *Member, s *State, now int64) Gate {
 		return Silent
 	case m.Admin.State == Drain && s.Ramp == 0:
 		return Drained
+	case m.Server.onStandby():
+		return Standby
 	case s.Admit == 0:
 		return Full
 	}
@@ -354,7 +369,10 @@ func gateOf(m *Member, s *State, now int64) Gate {
 // limits returns the soft and hard limits of a server, lower by what is kept free. A server's own soft limit may lie above
 // the service's hard one; then there is nothing between them.
 func (f *Farm) limits(m *Member) (soft, hard float64) {
-	soft, hard = cmp.Or(m.Server.Soft, f.Service.Soft), cmp.Or(m.Server.Hard, f.Service.Hard)
+	soft, hard = f.Settings.Soft, cmp.Or(m.Server.Hard, f.Settings.Hard)
+	if m.Server.Soft != nil {
+		soft = *m.Server.Soft
+	}
 	if f.level != nil && f.level.Ceiling > 0 {
 		hard = f.level.Ceiling
 	}
@@ -379,18 +397,21 @@ const minRamp = 0.1
 
 // slowStart is how far a joining server has come up.
 func (f *Farm) slowStart(m *Member, now int64) float64 {
-	if m.Joined == 0 || !m.Reported {
+	if m.Joined == 0 || !m.Reported || f.Settings.SlowStart == 0 {
 		return 1
 	}
-	return clamp(float64(now-m.Joined)/(f.Service.SlowStart*1000), minRamp, 1)
+	return clamp(float64(now-m.Joined)/(f.Settings.SlowStart*1000), minRamp, 1)
 }
 
 // undrained is what a draining server still has of its clients.
 func (f *Farm) undrained(m *Member, now int64) float64 {
-	if m.Admin.State != Drain {
+	switch {
+	case m.Admin.State != Drain:
 		return 1
+	case f.Settings.Drain == 0:
+		return 0
 	}
-	return clamp(1-float64(now-m.Admin.Since)/(f.Service.Drain*1000), 0, 1)
+	return clamp(1-float64(now-m.Admin.Since)/(f.Settings.Drain*1000), 0, 1)
 }
 
 func clamp(x, lo, hi float64) float64 { return min(max(x, lo), hi) }
@@ -400,10 +421,10 @@ const rampStep = 1000
 
 // note keeps when this server's state will next change by time alone, and whether it is changing.
 func (f *Farm) note(m *Member, s *State, now int64) {
-	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained && s.Gate != Unfit || s.Admit < 1 {
+	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained && s.Gate != Standby && s.Gate != Unfit || s.Admit < 1 {
 		f.Busy = true
 	}
-	ramping := m.Joined > 0 && m.Reported && now-m.Joined < int64(f.Service.SlowStart*1000) ||
+	ramping := m.Joined > 0 && m.Reported && now-m.Joined < int64(f.Settings.SlowStart*1000) ||
 		m.Admin.State == Drain && s.Ramp > 0
 	if ramping {
 		f.Busy = true
@@ -439,6 +460,9 @@ func (f *Farm) weigh() {
 
 // base is a server's share under the service's policy, before ramps and limits.
 func (f *Farm) base(s *Server, st *State) float64 {
+	if s.onStandby() {
+		return 0
+	}
 	switch f.Service.Policy {
 	case RoundRobin, First:
 		return 1
@@ -450,9 +474,16 @@ func (f *Farm) base(s *Server, st *State) float64 {
 	return st.Capacity * max(minHeadroom, 1-st.Util-st.Kept)
 }
 
+// weight is the share of a server that is not on standby. Where all are, they have the same.
 func (s *Server) weight() float64 {
-	return cmp.Or(s.Weight, 1)
+	if s.Weight == nil || *s.Weight == 0 {
+		return 1
+	}
+	return *s.Weight
 }
+
+// onStandby reports whether a server serves only when no other one is open.
+func (s *Server) onStandby() bool { return s.Weight != nil && *s.Weight == 0 }
 
 func (s *Server) families() Family {
 	if s.Target != "" {

@@ -42,23 +42,28 @@ func TestGateOf(t *testing.T) {
 		leaseEnd int64
 		ramp     float64
 		admit    float64
+		weight   float64
 		want     Gate
 	}{
-		{"never reported on", Ready, "", false, 0, 1, 1, Open},
-		{"reported, lease lives", Ready, Up, true, now + 1, 1, 1, Open},
-		{"lease ends now", Ready, Up, true, now, 1, 1, Silent},
-		{"degraded serves", Ready, Degraded, true, now + 1, 1, 1, Open},
-		{"down", Ready, Down, true, now + 1, 1, 1, IsDown},
-		{"down is known for longer than the lease", Ready, Down, true, now, 1, 1, IsDown},
-		{"draining", Drain, Up, true, now + 1, 0.5, 1, Open},
-		{"drained", Drain, Up, true, now + 1, 0, 1, Drained},
-		{"drained and silent", Drain, Up, true, now, 0, 1, Silent},
-		{"full", Ready, Up, true, now + 1, 1, 0, Full},
-		{"full and drained", Drain, Up, true, now + 1, 0, 0, Drained},
-		{"maint wins over all", Maint, Down, true, now, 0, 0, InMaint},
+		{"never reported on", Ready, "", false, 0, 1, 1, 1, Open},
+		{"reported, lease lives", Ready, Up, true, now + 1, 1, 1, 1, Open},
+		{"lease ends now", Ready, Up, true, now, 1, 1, 1, Silent},
+		{"degraded serves", Ready, Degraded, true, now + 1, 1, 1, 1, Open},
+		{"down", Ready, Down, true, now + 1, 1, 1, 1, IsDown},
+		{"down is known for longer than the lease", Ready, Down, true, now, 1, 1, 1, IsDown},
+		{"draining", Drain, Up, true, now + 1, 0.5, 1, 1, Open},
+		{"drained", Drain, Up, true, now + 1, 0, 1, 1, Drained},
+		{"drained and silent", Drain, Up, true, now, 0, 1, 1, Silent},
+		{"full", Ready, Up, true, now + 1, 1, 0, 1, Full},
+		{"full and drained", Drain, Up, true, now + 1, 0, 0, 1, Drained},
+		{"weight 0", Ready, Up, true, now + 1, 1, 1, 0, Standby},
+		{"weight 0 and full", Ready, Up, true, now + 1, 1, 0, 0, Standby},
+		{"weight 0 and drained", Drain, Up, true, now + 1, 0, 1, 0, Drained},
+		{"weight 0 and silent", Ready, Up, true, now, 1, 1, 0, Silent},
+		{"maint wins over all", Maint, Down, true, now, 0, 0, 1, InMaint},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			m := Member{Admin: Admin{State: tc.admin}, Report: Report{Health: tc.health}, Reported: tc.reported, LeaseEnd: tc.leaseEnd}
+			m := Member{Server: &Server{Weight: &tc.weight}, Admin: Admin{State: tc.admin}, Report: Report{Health: tc.health}, Reported: tc.reported, LeaseEnd: tc.leaseEnd}
 			if got := gateOf(&m, &State{Ramp: tc.ramp, Admit: tc.admit}, now); got != tc.want {
 				t.Errorf("Expected %v, got %v", tc.want, got)
 			}
@@ -100,7 +105,7 @@ func TestUnknownUtilisation(t *testing.T) {
 }
 
 func TestRamp(t *testing.T) {
-	f := &Farm{Service: Service{SlowStart: 60, Drain: 30}}
+	f := &Farm{Settings: Settings{SlowStart: 60, Drain: 30}}
 	const now = 1_000_000
 	for _, tc := range []struct {
 		name          string
@@ -128,7 +133,7 @@ func TestRamp(t *testing.T) {
 
 func TestCapacities(t *testing.T) {
 	capacity := func(c float64) func(*Server) { return func(s *Server) { s.Capacity = c } }
-	weight := func(w float64) func(*Server) { return func(s *Server) { s.Weight = w } }
+	weight := func(w float64) func(*Server) { return func(s *Server) { s.Weight = &w } }
 	measured := func(s *Server, c float64) Member { m := reporting(s, 0.5); m.Measured.Capacity = c; return m }
 	for _, tc := range []struct {
 		name    string

@@ -45,7 +45,7 @@ func (f *Farm) whySoMany(s *sight, q *Query) string {
 	switch {
 	case q.Answers > 0:
 		return "as the query asks"
-	case f.Service.Answers > 0:
+	case f.Settings.Answers > 0:
 		return "as the service says"
 	case s.doubts:
 		return "as many as stay in proportion: little is known of the resolver"

@@ -198,7 +198,7 @@ func (f *Farm) honours(q *Query) bool {
 		return false
 	}
 	g := f.State[q.Granted-1].Gate
-	return g == Open || g == Full
+	return g == Open || g == Full || g == Standby
 }
 
 // keepGranted gives the client the server that it was granted.

@@ -98,8 +98,8 @@ func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
 	switch {
 	case q.Answers > 0:
 		most = q.Answers
-	case f.Service.Answers > 0:
-		most = f.Service.Answers
+	case f.Settings.Answers > 0:
+		most = f.Settings.Answers
 	case s.doubts:
 	default:
 		most = min(most, max(int(spread*s.size/m.perServer)+1, leastAnswer))

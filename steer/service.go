@@ -30,18 +30,19 @@ const (
 // Policies lists every policy, the default first.
 var Policies = []Policy{Predict, Headroom, Weighted, RoundRobin, Sticky, First}
 
-// Service is what an operator says of a service. A zero field is not said: the defaults of [Defaults] stand in for it.
+// Service is what an operator says of a service. A field that is nil or empty is absent, and [Defaults] stand in for it;
+// 0 is 0. Answers and Hard are absent when they are 0, which no service can mean.
 // The JSON form is a field of the services hash in the services database (docs/redis.md).
 type Service struct {
 	Name      string   `json:"-"`                    // lower-case FQDN: www.example.org., *.example.org., _http._tcp.example.org.
 	Policy    Policy   `json:"policy,omitempty"`     // how servers are chosen
 	Answers   int      `json:"answers,omitempty"`    // addresses in an answer, 1 to MaxAnswers
-	TTL       uint32   `json:"ttl,omitempty"`        // seconds; what an answer carries while servers change
-	MaxTTL    uint32   `json:"max_ttl,omitempty"`    // seconds; what it carries while nothing changes; at least TTL
-	Soft      float64  `json:"soft,omitempty"`       // utilisation above which a server is given to fewer clients
+	TTL       *uint32  `json:"ttl,omitempty"`        // seconds; what an answer carries while servers change
+	MaxTTL    *uint32  `json:"max_ttl,omitempty"`    // seconds; what it carries while nothing changes; at least TTL
+	Soft      *float64 `json:"soft,omitempty"`       // utilisation above which a server is given to fewer clients
 	Hard      float64  `json:"hard,omitempty"`       // utilisation from which a server is given to nobody
-	SlowStart float64  `json:"slow_start,omitempty"` // seconds in which a joining server comes up to its full share
-	Drain     float64  `json:"drain,omitempty"`      // seconds in which a draining server goes down to nothing
+	SlowStart *float64 `json:"slow_start,omitempty"` // seconds in which a joining server comes up to its full share; 0 is at once
+	Drain     *float64 `json:"drain,omitempty"`      // seconds in which a draining server goes down to nothing; 0 is at once
 	Fallback  []string `json:"fallback,omitempty"`   // names to answer with when there is no server left
 	ALPN      []string `json:"alpn,omitempty"`       // protocols for HTTPS and SVCB records
 	Levels    []Level  `json:"levels,omitempty"`     // levels of service, by rank
@@ -58,10 +59,18 @@ const (
 	MaxRamp      = 86_400 // seconds of slow start or drain
 )
 
-// Defaults are the values of a service that says nothing.
-var Defaults = Service{
-	Policy: Predict,
+// Settings are the numbers of a service as decisions use them: every one filled in.
+type Settings struct {
+	Answers          int // 0 is as the policy says
+	TTL, MaxTTL      uint32
+	Soft, Hard       float64
+	SlowStart, Drain float64
+}
+
+// Defaults are the settings of a service of which nothing is said. Its policy is the first of Policies.
+var Defaults = Settings{
 	TTL:    20, // steering pays from 10 s up; resolvers that clamp do so at 30
+	MaxTTL: 20,
 	Soft:   0.9,
 	Hard:   1.0,
 	// A cold server runs at about a third of its speed for its first minute.
@@ -75,13 +84,13 @@ type Server struct {
 	ID        string       `json:"-"`                   // one label of letters, digits and hyphens, lower case
 	Addresses []netip.Addr `json:"addresses,omitempty"` // where it serves
 	Target    string       `json:"target,omitempty"`    // a name instead of addresses, lower-case FQDN: answered as a CNAME
-	Port      uint16       `json:"port,omitempty"`      // for SRV, HTTPS and SVCB; 0 is not said
-	Weight    float64      `json:"weight,omitempty"`    // relative share, > 0; 0 is not said and means 1
-	Capacity  float64      `json:"capacity,omitempty"`  // requests a second at full utilisation; 0 is not said
+	Port      uint16       `json:"port,omitempty"`      // for SRV, HTTPS and SVCB; 0 is absent
+	Weight    *float64     `json:"weight,omitempty"`    // relative share, 1 if absent; 0: none while another server is open
+	Capacity  float64      `json:"capacity,omitempty"`  // requests a second at full utilisation; 0 is absent
 	Region    string       `json:"region,omitempty"`    // where it stands
 	Priority  uint16       `json:"priority,omitempty"`  // lower is used first
-	Soft      float64      `json:"soft,omitempty"`      // overrides the service's
-	Hard      float64      `json:"hard,omitempty"`      // overrides the service's
+	Soft      *float64     `json:"soft,omitempty"`      // overrides the service's
+	Hard      float64      `json:"hard,omitempty"`      // overrides the service's; 0 is absent
 	Classes   []string     `json:"classes,omitempty"`   // what levels ask for: the names of what it can do
 }
 

@@ -26,8 +26,8 @@ func (f *Farm) stick(v *view, q *Query, p *Pick) {
 	}
 	t := &v.tiers[p.Tier]
 	k := max(q.Answers, 1)
-	if q.Answers == 0 && f.Service.Answers > 0 {
-		k = f.Service.Answers
+	if q.Answers == 0 && f.Settings.Answers > 0 {
+		k = f.Settings.Answers
 	}
 	k = min(k, MaxAnswers, len(t.servers))
 	for range k {

@@ -64,7 +64,7 @@ func TestSlowStartStaysInItsTier(t *testing.T) {
 // When all of a tier come up side by side they share as if none did.
 func TestSlowStartOfAWholeTierSharesAsIfNoneDid(t *testing.T) {
 	for _, policy := range []Policy{RoundRobin, Weighted, Headroom, Predict, Sticky} {
-		one, two := reporting(server(1, func(s *Server) { s.Weight, s.Capacity = 1, 100 }), 0.2), reporting(server(2, func(s *Server) { s.Weight, s.Capacity = 3, 300 }), 0.2)
+		one, two := reporting(server(1, func(s *Server) { s.Weight, s.Capacity = new(1.0), 100 }), 0.2), reporting(server(2, func(s *Server) { s.Weight, s.Capacity = new(3.0), 300 }), 0.2)
 		want := shares(build(policy, one, two), Query{Family: V4}, 10_000)
 		expectShares(t, shares(build(policy, joined(one, 6), joined(two, 6)), Query{Family: V4}, 10_000), want, 0.02)
 	}

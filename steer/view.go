@@ -12,7 +12,7 @@ type Rung uint8
 // The rungs.
 const (
 	Normal     Rung = iota // open servers
-	LastResort             // no server is open: those that are full, or drained, yet live
+	LastResort             // no server is open: those that are full, drained or on standby, yet live
 	OldReports             // nor those: servers whose reports are older than their leases
 	All                    // nor those: every server that no operator took out
 	Fallback               // nor those: the service's fallback names
@@ -32,7 +32,7 @@ func (r Rung) opens(g Gate) bool {
 	case Normal:
 		return g == Open
 	case LastResort:
-		return g == Full || g == Drained
+		return g == Full || g == Drained || g == Standby
 	case OldReports:
 		return g == Silent
 	case All:

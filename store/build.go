@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -197,19 +198,15 @@ func (g *board) service(name string, s *service) steer.Service {
 	return out
 }
 
-// fill fills the zero fields of s in from d.
+// fill fills what is absent in s in from d.
 func fill(s, d *steer.Service) {
-	if s.Policy == "" {
-		s.Policy = d.Policy
-	}
-	if s.Answers == 0 {
-		s.Answers = d.Answers
-	}
+	s.Policy = cmp.Or(s.Policy, d.Policy)
+	s.Answers = cmp.Or(s.Answers, d.Answers)
 	fillTTL(s, d)
-	fillNumber(&s.Soft, d.Soft)
-	fillNumber(&s.Hard, d.Hard)
-	fillNumber(&s.SlowStart, d.SlowStart)
-	fillNumber(&s.Drain, d.Drain)
+	s.Soft = cmp.Or(s.Soft, d.Soft)
+	s.Hard = cmp.Or(s.Hard, d.Hard)
+	s.SlowStart = cmp.Or(s.SlowStart, d.SlowStart)
+	s.Drain = cmp.Or(s.Drain, d.Drain)
 	if len(s.Fallback) == 0 {
 		s.Fallback = d.Fallback
 	}
@@ -221,19 +218,11 @@ func fill(s, d *steer.Service) {
 	}
 }
 
-// fillTTL takes both from d or, where a shortest alone is said, no longest: then the two are one.
+// fillTTL takes both from d or, where s has a shortest alone, no longest: then the two are one.
 func fillTTL(s, d *steer.Service) {
-	if s.TTL != 0 {
+	if s.TTL != nil {
 		return
 	}
 	s.TTL = d.TTL
-	if s.MaxTTL == 0 {
-		s.MaxTTL = max(d.MaxTTL, d.TTL)
-	}
-}
-
-func fillNumber(x *float64, d float64) {
-	if *x == 0 {
-		*x = d
-	}
+	s.MaxTTL = cmp.Or(s.MaxTTL, d.MaxTTL, d.TTL)
 }

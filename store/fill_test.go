@@ -7,21 +7,27 @@ import (
 )
 
 func TestFillTTL(t *testing.T) {
+	at := func(n uint32) *uint32 { return &n }
 	for _, tc := range []struct {
 		name         string
-		said, stands [2]uint32 // TTL, MaxTTL
-		ttl, upTo    uint32
+		said, stands [2]*uint32 // TTL, MaxTTL
+		ttl, upTo    *uint32
 	}{
-		{"nothing is said", [2]uint32{}, [2]uint32{20, 60}, 20, 60},
-		{"both are said", [2]uint32{5, 10}, [2]uint32{20, 60}, 5, 10},
-		{"one alone is both", [2]uint32{5, 0}, [2]uint32{20, 60}, 5, 0},
-		{"the longest alone", [2]uint32{0, 90}, [2]uint32{20, 60}, 20, 90},
-		{"nothing is said, and one stands", [2]uint32{}, [2]uint32{20, 0}, 20, 20},
+		{"nothing is said", [2]*uint32{}, [2]*uint32{at(20), at(60)}, at(20), at(60)},
+		{"both are said", [2]*uint32{at(5), at(10)}, [2]*uint32{at(20), at(60)}, at(5), at(10)},
+		{"one alone is both", [2]*uint32{at(5), nil}, [2]*uint32{at(20), at(60)}, at(5), nil},
+		{"the longest alone", [2]*uint32{nil, at(90)}, [2]*uint32{at(20), at(60)}, at(20), at(90)},
+		{"nothing is said, and one stands", [2]*uint32{}, [2]*uint32{at(20), nil}, at(20), at(20)},
+		{"0 is said", [2]*uint32{at(0), nil}, [2]*uint32{at(20), at(60)}, at(0), nil},
+		{"0 stands", [2]*uint32{}, [2]*uint32{at(0), nil}, at(0), at(0)},
+		{"nothing at all", [2]*uint32{}, [2]*uint32{}, nil, nil},
 	} {
 		s := steer.Service{TTL: tc.said[0], MaxTTL: tc.said[1]}
 		fill(&s, &steer.Service{TTL: tc.stands[0], MaxTTL: tc.stands[1]})
-		if s.TTL != tc.ttl || s.MaxTTL != tc.upTo {
-			t.Errorf("%s: expected %d to %d, got %d to %d", tc.name, tc.ttl, tc.upTo, s.TTL, s.MaxTTL)
+		if !same(s.TTL, tc.ttl) || !same(s.MaxTTL, tc.upTo) {
+			t.Errorf("%s: got %v and %v", tc.name, s.TTL, s.MaxTTL)
 		}
 	}
 }
+
+func same(a, b *uint32) bool { return a == b || a != nil && b != nil && *a == *b }

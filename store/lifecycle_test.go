@@ -188,7 +188,7 @@ func TestDatabase(t *testing.T) {
 	// The replica comes last: one that sees a server come starts it slowly, which the database does not tell.
 	s := open(t, store.Config{URLs: []string{r.URL}, Version: "test"})
 	v := s.View(store.Base{
-		Services: []steer.Service{{Name: "static.example.org.", TTL: 7}},
+		Services: []steer.Service{{Name: "static.example.org.", TTL: new(uint32(7))}},
 		Servers:  map[string][]steer.Server{"static.example.org.": {server("x", "192.0.2.9")}},
 		Default:  steer.Service{Answers: 2},
 	})
@@ -198,7 +198,7 @@ func TestDatabase(t *testing.T) {
 		must(t, err)
 		return len(db.Nodes) == 1 && db.Nodes[0].Services == 1
 	})
-	if n := db.Nodes[0]; n.Version != "test" || n.Static.Services["static.example.org."].TTL != 7 {
+	if n := db.Nodes[0]; n.Version != "test" || *n.Static.Services["static.example.org."].TTL != 7 {
 		t.Errorf("node %+v", n)
 	}
 	if len(db.Bad) != 1 || db.Bad[0].Reason != "count" || !strings.Contains(db.Bad[0].Key, "bad") {
@@ -222,7 +222,7 @@ func same(a, b *steer.Snapshot) bool {
 	}
 	for i, f := range a.Farms() {
 		g := b.Farms()[i]
-		if f.Service.Name != g.Service.Name || f.Service.TTL != g.Service.TTL || f.Service.Answers != g.Service.Answers || len(f.State) != len(g.State) {
+		if f.Service.Name != g.Service.Name || f.Settings.TTL != g.Settings.TTL || f.Service.Answers != g.Service.Answers || len(f.State) != len(g.State) {
 			return false
 		}
 		for j := range f.State {

@@ -74,6 +74,9 @@ func decodeService(name, data string) (*serviceRecord, error) {
 	if err := decode(data, rec); err != nil {
 		return nil, err
 	}
+	if err := checkZeros(data); err != nil {
+		return nil, err
+	}
 	rec.Name = name
 	slices.SortFunc(rec.Levels, func(a, b steer.Level) int { return cmp.Compare(a.Rank, b.Rank) })
 	return rec, errors.Join(CheckService(&rec.Service), CheckAlias(name, rec.Fallback...))
@@ -87,11 +90,14 @@ func CheckService(s *steer.Service) error {
 	if s.Answers < 0 || s.Answers > steer.MaxAnswers {
 		return bad("range", "answers %d: expected 1 to %d", s.Answers, steer.MaxAnswers)
 	}
-	if s.TTL > steer.MaxTTL || s.MaxTTL > steer.MaxTTL || s.MaxTTL != 0 && s.MaxTTL < s.TTL {
-		return bad("range", "ttl %d, max_ttl %d: expected ttl <= max_ttl <= %d", s.TTL, s.MaxTTL, steer.MaxTTL)
+	if err := checkTTL(s.TTL, s.MaxTTL); err != nil {
+		return err
 	}
-	if !within(s.SlowStart, 0, steer.MaxRamp) || !within(s.Drain, 0, steer.MaxRamp) {
-		return bad("range", "slow_start %v, drain %v: expected 0 to %d s", s.SlowStart, s.Drain, steer.MaxRamp)
+	if err := checkRange("slow_start", s.SlowStart, steer.MaxRamp); err != nil {
+		return err
+	}
+	if err := checkRange("drain", s.Drain, steer.MaxRamp); err != nil {
+		return err
 	}
 	if err := checkLimits(s.Soft, s.Hard); err != nil {
 		return err
@@ -114,9 +120,40 @@ func knownPolicy(p steer.Policy) bool {
 // maxLimit bounds soft and hard limits; utilisations above 1 are possible, but nobody plans for ten times that.
 const maxLimit = 10
 
-func checkLimits(soft, hard float64) error {
-	if !within(soft, 0, maxLimit) || !within(hard, 0, maxLimit) || soft > 0 && hard > 0 && soft > hard {
-		return bad("range", "soft %v, hard %v: expected soft <= hard <= %d", soft, hard, maxLimit)
+func checkLimits(soft *float64, hard float64) error {
+	if err := checkRange("soft", soft, maxLimit); err != nil {
+		return err
+	}
+	if !within(hard, 0, maxLimit) {
+		return bad("range", "hard %v: expected a number above 0 and up to %d", hard, maxLimit)
+	}
+	if soft != nil && hard > 0 && *soft > hard {
+		return bad("range", "soft %v, hard %v: expected soft <= hard", *soft, hard)
+	}
+	return nil
+}
+
+// checkTTL checks both TTLs. The longest alone may lie above the shortest of a layer below, but 0 cannot.
+func checkTTL(ttl, upTo *uint32) error {
+	switch {
+	case ttl != nil && *ttl > steer.MaxTTL:
+		return bad("range", "ttl %d: expected 0 to %d", *ttl, steer.MaxTTL)
+	case upTo == nil:
+		return nil
+	case *upTo > steer.MaxTTL:
+		return bad("range", "max_ttl %d: expected 0 to %d", *upTo, steer.MaxTTL)
+	case ttl != nil && *upTo < *ttl:
+		return bad("range", "ttl %d, max_ttl %d: expected ttl <= max_ttl", *ttl, *upTo)
+	case ttl == nil && *upTo == 0:
+		return bad("range", "max_ttl 0: expected ttl 0 as well")
+	}
+	return nil
+}
+
+// checkRange checks a number that may be 0. An absent one is fine.
+func checkRange(name string, x *float64, most float64) error {
+	if x != nil && !within(*x, 0, most) {
+		return bad("range", "%s %v: expected 0 to %v", name, *x, most)
 	}
 	return nil
 }
@@ -162,6 +199,9 @@ func decodeServer(id, data string) (*serverRecord, error) {
 	if err := decode(data, rec); err != nil {
 		return nil, err
 	}
+	if err := checkZeros(data); err != nil {
+		return nil, err
+	}
 	rec.ID = id
 	for i, a := range rec.Addresses {
 		rec.Addresses[i] = a.Unmap()
@@ -177,8 +217,8 @@ func CheckServer(s *steer.Server) error {
 	if err := checkPlace(s); err != nil {
 		return err
 	}
-	if !within(s.Weight, 0, steer.MaxWeight) {
-		return bad("range", "weight %v: expected 0 to %d", s.Weight, steer.MaxWeight)
+	if err := checkRange("weight", s.Weight, steer.MaxWeight); err != nil {
+		return err
 	}
 	if !within(s.Capacity, 0, steer.MaxRate) {
 		return bad("range", "capacity %v: expected 0 to %v", s.Capacity, steer.MaxRate)

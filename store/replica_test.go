@@ -513,20 +513,20 @@ func TestBoard(t *testing.T) {
 	w := newWorld(t)
 	w.board = newBoard(Base{
 		Zones:    []string{"example.org."},
-		Services: []steer.Service{{Name: svc, TTL: 7, Policy: steer.Sticky}},
-		Servers:  map[string][]steer.Server{svc: {{ID: "a", Weight: 3}, {ID: "b", Weight: 3}}},
-		Default:  steer.Service{Answers: 2, TTL: 99},
+		Services: []steer.Service{{Name: svc, TTL: new(uint32(7)), Policy: steer.Sticky}},
+		Servers:  map[string][]steer.Server{svc: {{ID: "a", Weight: new(3.0)}, {ID: "b", Weight: new(3.0)}}},
+		Default:  steer.Service{Answers: 2, TTL: new(uint32(99))},
 	})
 	other := record{kindService, "outside.example.net.", "", `{}`}
 	w.r.load(Shard(other.svc), &dump{now: 1, records: []record{other}}, w.now)
 	w.load(record{kindService, svc, "", `{"policy":"first"}`}, serverRec("b"), serverRec("c"))
 	w.want("a:open b:open c:open")
 	in, _, _ := w.board.input(w.r, svc, w.now, nil)
-	if s := in.Service; s.Policy != steer.First || s.TTL != 7 || s.Answers != 2 {
+	if s := in.Service; s.Policy != steer.First || *s.TTL != 7 || s.Answers != 2 {
 		t.Errorf("got %+v", s)
 	}
 	for _, m := range in.Members {
-		if (m.Server.ID == "a") != (m.Server.Weight == 3) {
+		if (m.Server.ID == "a") != (m.Server.Weight != nil && *m.Server.Weight == 3) {
 			t.Errorf("server %s has weight %v: Redis overrides b, not a", m.Server.ID, m.Server.Weight)
 		}
 	}

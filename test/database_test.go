@@ -39,7 +39,7 @@ func (d *database) do(what string, write func(ctx context.Context) error) {
 func (d *database) service(name string) {
 	d.t.Helper()
 	d.do("service "+name, func(ctx context.Context) error {
-		return d.PutService(ctx, steer.Service{Name: name, TTL: 1, SlowStart: 1, Drain: 1})
+		return d.PutService(ctx, steer.Service{Name: name, TTL: new(uint32(1)), SlowStart: new(1.0), Drain: new(1.0)})
 	})
 }
 

@@ -206,7 +206,7 @@ func (c *churn) drain() {
 
 func (c *churn) edit() {
 	s := steer.Service{
-		Name: service, TTL: 1 + c.chance.Uint32N(3), SlowStart: 1, Drain: 1,
+		Name: service, TTL: new(1 + c.chance.Uint32N(3)), SlowStart: new(1.0), Drain: new(1.0),
 		Policy: steer.Policies[c.chance.IntN(len(steer.Policies))],
 	}
 	c.do("edit "+service, func(ctx context.Context) error { return c.PutService(ctx, s) })

@@ -167,7 +167,7 @@ func (w *world) setAll(ctx context.Context, db *store.Client, state steer.AdminS
 			d.Changes = []change{{"admin", string(r.Admin), string(state)}}
 		}
 		if state == steer.Drain && r.Admin == steer.Ready {
-			d.Note = "drained in " + span(seconds(w.snap.Farm(p.service).Service.Drain))
+			d.Note = "drained in " + span(seconds(w.snap.Farm(p.service).Settings.Drain))
 		}
 		list = append(list, d)
 	}
@@ -237,7 +237,7 @@ func (w *world) undrained(places []place) (left time.Duration, standing uint32, 
 		if f == nil || f.ByID(p.id) < 0 {
 			continue // it has left
 		}
-		standing = max(standing, f.Service.MaxTTL)
+		standing = max(standing, f.Settings.MaxTTL)
 		if f.State[f.ByID(p.id)].Gate != steer.Open {
 			continue
 		}
@@ -245,7 +245,7 @@ func (w *world) undrained(places []place) (left time.Duration, standing uint32, 
 		if r.Admin != steer.Drain {
 			return 0, 0, refusedf("%s of %s is %s again: somebody else set it", p.id, p.service, r.Admin)
 		}
-		left = max(left, seconds(f.Service.Drain)-w.ago(r.AdminSince), leastWait)
+		left = max(left, seconds(f.Settings.Drain)-w.ago(r.AdminSince), leastWait)
 	}
 	return left, standing, nil
 }

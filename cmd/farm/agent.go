@@ -11,9 +11,9 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coredns-farm/farm/agent"
-	"github.com/coredns-farm/farm/steer"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -43,21 +43,23 @@ var agentFields = []field[agent.Config]{
 	{"target", "a name instead of addresses, answered as a CNAME",
 		func(c *agent.Config) *value { return word(&c.Target) }},
 	{"port", "port of the service",
-		func(c *agent.Config) *value { return whole(&c.Port, 65535) }},
+		func(c *agent.Config) *value {
+			return absentIfZero(&c.Port, func(p *int) *value { return whole(p, 1, 65535) })
+		}},
 	{"region", "where the server stands",
 		func(c *agent.Config) *value { return word(&c.Region) }},
 	{"capacity", "requests a second that it can serve",
-		func(c *agent.Config) *value { return number(&c.Capacity, steer.MaxRate) }},
-	{"weight", "its share under policy weighted",
-		func(c *agent.Config) *value { return number(&c.Weight, steer.MaxWeight) }},
+		func(c *agent.Config) *value { return absentIfZero(&c.Capacity, capacity) }},
+	{"weight", "its share under policy weighted (default 1); 0: no share while another server is open",
+		func(c *agent.Config) *value { return optional(&c.Weight, weight) }},
 	{"priority", "servers of a lower priority are used first",
-		func(c *agent.Config) *value { return whole(&c.Priority, 65535) }},
+		func(c *agent.Config) *value { return orZero(whole(&c.Priority, 0, 65535)) }},
 	{"interval", "time from report to report (default 2s)",
-		func(c *agent.Config) *value { return goDuration(&c.Interval) }},
+		func(c *agent.Config) *value { return absentIfZero(&c.Interval, aboveZeroDuration) }},
 	{"lease", "how long a report stands for the server's life (default 5 intervals)",
-		func(c *agent.Config) *value { return goDuration(&c.Lease) }},
-	{"drain", "time from SIGTERM to leaving (default 30s)",
-		func(c *agent.Config) *value { return goDuration(&c.Drain) }},
+		func(c *agent.Config) *value { return absentIfZero(&c.Lease, aboveZeroDuration) }},
+	{"drain", "time from SIGTERM to leaving; 0 is at once (default 30s)",
+		func(c *agent.Config) *value { return optional(&c.Drain, agentDrain) }},
 	{"collect", "what measures it: host (CPU and memory) or connections (of the port); may be repeated " +
 		"(default host if there is no file)",
 		func(c *agent.Config) *value { return list(&c.Collect, "kind", agentCollector) }},
@@ -92,6 +94,22 @@ func (a *app) agentCommand() *cobra.Command {
 	must(c.MarkFlagFilename("config", "yaml", "yml"))
 	must(c.RegisterFlagCompletionFunc("collect", cobra.FixedCompletions([]string{"host", "connections"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
+}
+
+func aboveZeroDuration(p *time.Duration) *value { return goDuration(p, aboveZero) }
+
+// agentDrain is a drain time as the agent's file has it: a negative one is at once, too.
+func agentDrain(p *time.Duration) *value {
+	v := goDuration(p, fromZero)
+	set := v.set
+	v.set = func(s string) error {
+		if d, err := time.ParseDuration(s); err == nil && d < 0 {
+			*p = d
+			return nil
+		}
+		return set(s)
+	}
+	return v
 }
 
 // agentConfig puts together what the file, the flags and the environment say, the flags over the file, and the file

@@ -62,9 +62,9 @@ func (a *app) camaraSimCommand() *cobra.Command {
 	f.StringVar(&s.key, "key", "", "key of the certificate: a PEM `FILE`")
 	f.StringVar(&s.ClientID, "client-id", s.ClientID, "`ID` of the one client there is")
 	f.StringVar(&s.secretFile, "secret-file", "", "`FILE` with the client's secret; made, with a new one, if there is none")
-	f.Var(goDuration(&s.Setup), "setup", "time from a request to AVAILABLE (default at once)")
-	f.Var(goDuration(&s.Terminate), "terminate-after", "time from AVAILABLE until the network ends a session (default never)")
-	f.Var(goDuration(&s.Latency), "latency", "time before every answer")
+	f.Var(absentIfZero(&s.Setup, atOnceOrLater), "setup", "time from a request to AVAILABLE (default at once)")
+	f.Var(absentIfZero(&s.Terminate, aboveZeroDuration), "terminate-after", "time from AVAILABLE until the network ends a session (default never)")
+	f.Var(absentIfZero(&s.Latency, atOnceOrLater), "latency", "time before every answer")
 	f.Var(list(&s.Faults, "fault", parseFault), "fail", "make the first answers of an operation fail: OPERATION=STATUS[/CODE][xCOUNT]; may be repeated")
 	f.StringVar(&s.sinkCA, "sink-ca", "", "authorities that sinks' certificates are checked with: a PEM `FILE` (default the system's)")
 	for _, name := range []string{"cert", "key", "sink-ca"} {
@@ -164,3 +164,5 @@ func notifier(ca string) (*http.Client, error) {
 		Transport:     &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true},
 	}, nil
 }
+
+func atOnceOrLater(p *time.Duration) *value { return goDuration(p, fromZero) }

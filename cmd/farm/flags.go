@@ -26,42 +26,103 @@ func (v *value) Set(s string) error {
 	return v.set(s)
 }
 
-// number is a flag from 0 to most. 0 or nothing is not said.
-func number(p *float64, most float64) *value {
-	return &value{kind: "n", show: func() string { return said(*p, exact) }, set: func(s string) error {
-		x, err := parseNumber(s)
-		if err != nil || !(x >= 0 && x <= most) {
-			return fmt.Errorf("want a number from 0 to %v", most)
+// unset is what a number or a word of a list is set to when it is to be absent again. So is the empty text.
+const unset = "default"
+
+func isUnset(s string) bool { return s == "" || strings.EqualFold(s, unset) }
+
+// bound is where a range of numbers begins.
+type bound string
+
+// The bounds, as errors name them.
+const (
+	fromZero  bound = "from 0 to"
+	aboveZero bound = "above 0 and up to"
+)
+
+func (b bound) allows(x, most float64) bool { return x >= 0 && x <= most && (x > 0 || b == fromZero) }
+
+// optional is a flag of a number that may be absent, where 0 is 0.
+func optional[T any](p **T, of func(*T) *value) *value {
+	show := func() string {
+		if *p == nil {
+			return ""
+		}
+		return of(*p).show()
+	}
+	return &value{kind: of(new(T)).kind, show: show, set: func(s string) error {
+		if isUnset(s) {
+			*p = nil
+			return nil
+		}
+		x := new(T)
+		err := of(x).set(s)
+		if err == nil {
+			*p = x
+		}
+		return err
+	}}
+}
+
+// absentIfZero is a flag of a number that is absent when it is 0, and cannot be set to it.
+func absentIfZero[T comparable](p *T, of func(*T) *value) *value {
+	var zero T
+	show := func() string {
+		if *p == zero {
+			return ""
+		}
+		return of(p).show()
+	}
+	return &value{kind: of(p).kind, show: show, set: func(s string) error {
+		if isUnset(s) {
+			*p = zero
+			return nil
+		}
+		return of(p).set(s)
+	}}
+}
+
+// orZero is a flag of a number that is 0 when it is absent.
+func orZero(v *value) *value {
+	set := v.set
+	v.set = func(s string) error {
+		if isUnset(s) {
+			s = "0"
+		}
+		return set(s)
+	}
+	return v
+}
+
+// number is a flag of a number of at most most.
+func number(p *float64, from bound, most float64) *value {
+	return &value{kind: "n", show: func() string { return exact(*p) }, set: func(s string) error {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil || !from.allows(x, most) {
+			return fmt.Errorf("want a number %s %v", from, most)
 		}
 		*p = x
 		return nil
 	}}
 }
 
-// part is a flag of a part of one, or a percentage. 0 or nothing is not said.
-func part(p *float64, most float64) *value {
-	return &value{kind: "part", show: func() string { return said(*p, exactPercent) }, set: func(s string) error {
+// part is a flag of a part of one, or a percentage.
+func part(p *float64, from bound, most float64) *value {
+	return &value{kind: "part", show: func() string { return exactPercent(*p) }, set: func(s string) error {
 		digits, isPercent := strings.CutSuffix(s, "%")
-		x, err := parseNumber(digits)
+		x, err := strconv.ParseFloat(digits, 64)
 		if isPercent {
 			x /= 100
 		}
-		if err != nil || !(x >= 0 && x <= most) {
-			return fmt.Errorf("want a part of one from 0 to %v, or a percentage", most)
+		if err != nil || !from.allows(x, most) {
+			return fmt.Errorf("want a part of one %s %v, or a percentage", from, most)
 		}
 		*p = x
 		return nil
 	}}
 }
 
-func parseNumber(s string) (float64, error) {
-	if s == "" {
-		return 0, nil
-	}
-	return strconv.ParseFloat(s, 64)
-}
-
-// said shows a number, unless it is 0: that is not said.
+// said shows a number, unless it is 0: that is absent.
 func said(x float64, show func(float64) string) string {
 	if x == 0 {
 		return ""
@@ -74,47 +135,49 @@ func exact(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 // exactPercent shows a part of one to a millionth, which is what grants are reckoned in.
 func exactPercent(x float64) string { return exact(math.Round(x*1e6)/1e4) + "%" }
 
-// whole is a flag of an integer from 0 to most. 0 or nothing is not said.
-func whole[T int | uint8 | uint16](p *T, most int) *value {
-	return &value{kind: "n", show: func() string { return said(float64(*p), exact) }, set: func(s string) error {
-		x, err := parseNumber(s)
-		if err != nil || x != math.Trunc(x) || !(x >= 0 && x <= float64(most)) {
-			return fmt.Errorf("want a whole number from 0 to %d", most)
+// whole is a flag of an integer.
+func whole[T int | uint8 | uint16](p *T, least, most int) *value {
+	return &value{kind: "n", show: func() string { return strconv.Itoa(int(*p)) }, set: func(s string) error {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil || x != math.Trunc(x) || !(x >= float64(least) && x <= float64(most)) {
+			return fmt.Errorf("want a whole number from %d to %d", least, most)
 		}
 		*p = T(x)
 		return nil
 	}}
 }
 
-// parseSeconds reads seconds, or a duration such as 1m30s, from 0 to most seconds.
-func parseSeconds(s string, most int) (float64, error) {
-	x, err := parseNumber(s)
+// parseSeconds reads seconds, or a duration such as 1m30s, of at most most seconds.
+func parseSeconds(s string, from bound, most int) (float64, error) {
+	x, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		var d time.Duration
 		d, err = time.ParseDuration(s)
 		x = d.Seconds()
 	}
-	if err != nil || !(x >= 0 && x <= float64(most)) {
-		return 0, fmt.Errorf("want a duration from 0s to %s, such as 90s", spanOf(float64(most)))
+	if err != nil || !from.allows(x, float64(most)) {
+		return 0, fmt.Errorf("want a duration %s %s, such as 90s", from, spanOf(float64(most)))
 	}
 	return x, nil
 }
 
-// duration is a flag of seconds. 0 or nothing is not said.
-func duration(p *float64, most int) *value {
-	return &value{kind: "duration", show: func() string { return said(*p, spanOf) }, set: func(s string) error {
-		x, err := parseSeconds(s, most)
-		*p = x
+// duration is a flag of seconds.
+func duration(p *float64, from bound, most int) *value {
+	return &value{kind: "duration", show: func() string { return spanOf(*p) }, set: func(s string) error {
+		x, err := parseSeconds(s, from, most)
+		if err == nil {
+			*p = x
+		}
 		return err
 	}}
 }
 
 // ttl is a flag of whole seconds.
-func ttl(p *uint32, most int) *value {
-	return &value{kind: "duration", show: func() string { return said(float64(*p), spanOf) }, set: func(s string) error {
-		x, err := parseSeconds(s, most)
+func ttl(p *uint32, from bound, most int) *value {
+	return &value{kind: "duration", show: func() string { return spanOf(float64(*p)) }, set: func(s string) error {
+		x, err := parseSeconds(s, from, most)
 		if err != nil || x != math.Trunc(x) {
-			return fmt.Errorf("want whole seconds from 0s to %s", spanOf(float64(most)))
+			return fmt.Errorf("want whole seconds %s %s", from, spanOf(float64(most)))
 		}
 		*p = uint32(x)
 		return nil
@@ -122,10 +185,12 @@ func ttl(p *uint32, most int) *value {
 }
 
 // goDuration is a flag of a duration of at most a day.
-func goDuration(p *time.Duration) *value {
-	return &value{kind: "duration", show: func() string { return said(p.Seconds(), spanOf) }, set: func(s string) error {
-		x, err := parseSeconds(s, 86_400)
-		*p = seconds(x)
+func goDuration(p *time.Duration, from bound) *value {
+	return &value{kind: "duration", show: func() string { return spanOf(p.Seconds()) }, set: func(s string) error {
+		x, err := parseSeconds(s, from, 86_400)
+		if err == nil {
+			*p = seconds(x)
+		}
 		return err
 	}}
 }

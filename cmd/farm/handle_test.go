@@ -252,7 +252,7 @@ func TestHandleMistakes(t *testing.T) {
 		{"issue --service www.example.org --level gold", exitUsage, "who may show it"},
 		{"issue --service www.example.org --level gold --expires 59s" + who, exitUsage, "want at least 1m"},
 		{"issue --service www.example.org --level gold --looked-up --file x" + who, exitUsage, "want one of them"},
-		{"issue --service www.example.org --rank 256" + who, exitUsage, "from 0 to 255"},
+		{"issue --service www.example.org --rank 256" + who, exitUsage, "from 1 to 255"},
 		{"issue --service www.example.org --rank 30 --address here", exitUsage, "want an IP address"},
 		{"issue --service www.example.org --rank 30 --client " + strings.Repeat("a", 256), exitUsage, "at most 255 octets"},
 		{"issue --service www.example.org --rank 30 --phone 12" + who, exitRefused, "phone: expected"},

@@ -57,11 +57,11 @@ func (a *app) handleIssue(file *string) *cobra.Command {
 	f.SortFlags = false
 	f.Var(name(&i.service), "service", "the service that it is for; . is every service")
 	f.StringVar(&i.level, "level", "", "the best `LEVEL` that it entitles to")
-	f.Var(whole(&i.rank, 255), "rank", "the level's rank, instead of its name")
+	f.Var(absentIfZero(&i.rank, func(p *int) *value { return whole(p, 1, 255) }), "rank", "the level's rank, instead of its name")
 	f.StringVar(&i.client, "client", "", "the client `ID` that is shown with it")
 	f.Var(address(&i.address), "address", "the client's address")
 	f.BoolVar(&i.bearer, "bearer", false, "whoever shows it is the client")
-	f.Var(longDuration(&i.expires), "expires", "for how long it holds")
+	f.Var(longDuration(&i.expires, aboveZero), "expires", "for how long it holds")
 	f.BoolVar(&i.lookedUp, "looked-up", false, "a random handle that the database knows, instead of a signed one")
 	f.StringVar(&i.phone, "phone", "", "the client's phone `NUMBER` (E.164), for an operator's network")
 	f.StringVar(&i.note, "note", "", "a `TEXT` for people, kept in the database")

@@ -192,7 +192,7 @@ have ended are dropped.`,
 			})
 		},
 	}
-	c.Flags().Var(longDuration(&overlap), "overlap", "how long what the old keys signed goes on to hold")
+	c.Flags().Var(longDuration(&overlap, fromZero), "overlap", "how long what the old keys signed goes on to hold")
 	return c
 }
 
@@ -254,10 +254,12 @@ func keyIDs(args []string) ([]uint8, error) {
 const maxLife = 10 * 366 * 86_400
 
 // longDuration is a flag of a duration of days and more.
-func longDuration(p *time.Duration) *value {
-	return &value{kind: "duration", show: func() string { return said(p.Seconds(), spanOf) }, set: func(s string) error {
-		x, err := parseSeconds(s, maxLife)
-		*p = seconds(x)
+func longDuration(p *time.Duration, from bound) *value {
+	return &value{kind: "duration", show: func() string { return spanOf(p.Seconds()) }, set: func(s string) error {
+		x, err := parseSeconds(s, from, maxLife)
+		if err == nil {
+			*p = seconds(x)
+		}
 		return err
 	}}
 }

@@ -170,7 +170,7 @@ func TestKeyMistakes(t *testing.T) {
 		{"key lst", exitUsage, "did you mean list?"},
 		{"key delete", exitUsage, "requires at least 1 arg"},
 		{"key delete 256", exitUsage, `key "256": want an id from 0 to 255`},
-		{"key rotate --overlap -1s", exitUsage, `"--overlap" flag: want a duration from 0s`},
+		{"key rotate --overlap -1s", exitUsage, `"--overlap" flag: want a duration from 0 to`},
 		{"key rotate now", exitUsage, `unknown command "now"`},
 		{"key list", exitUnreachable, "is it running there?"},
 	} {

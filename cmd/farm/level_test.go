@@ -22,7 +22,7 @@ func TestLevels(t *testing.T) {
 		{"level set www.example.org gold --unit 0.2% --handle=false --down 1.234M --dscp 47", "gold: changed: unit 5% -> 0.2%, down 8M -> 1.234M, dscp EF -> 47, handle yes -> -"},
 		{"level set www.example.org gold --unit 0.25%", "gold: changed: unit 0.2% -> 0.25%"},
 		{"level set www.example.org gold --unit 0.0025", "gold: unchanged"},
-		{"level set www.example.org gold --class= --delay 0 --requires none", "gold: changed: class fast -> -, delay 20ms -> -, requires both -> none"},
+		{"level set www.example.org gold --class= --delay default --requires none", "gold: changed: class fast -> -, delay 20ms -> -, requires both -> none"},
 		{"service set www.example.org --policy sticky", "changed: policy weighted -> sticky"},
 		{"level delete www.example.org gold silver --dry-run", "www.example.org. gold: would be deleted\nwww.example.org. silver: would be deleted"},
 		{"level delete www.example.org silver", "www.example.org. silver: deleted"},
@@ -58,7 +58,7 @@ func TestLevelsRefused(t *testing.T) {
 		{"level set www.example.org silver --rank 30", exitRefused, "different names and ranks"},
 		{"level set www.example.org Silver --rank 20", exitRefused, "lower-case letters"},
 		{"level set www.example.org silver --rank 20 --requires server", exitRefused, "expected a unit above 0"},
-		{"level set www.example.org silver --rank 256", exitUsage, "want a whole number from 0 to 255"},
+		{"level set www.example.org silver --rank 256", exitUsage, "want a whole number from 1 to 255"},
 		{"level set www.example.org silver --down 8", exitUsage, "want a rate in bit/s"},
 		{"level set www.example.org silver --down 1000000G", exitUsage, "want a rate in bit/s"},
 		{"level set www.example.org silver --delay 20", exitUsage, "want whole milliseconds"},
@@ -120,7 +120,7 @@ func TestLevelTextsReadBack(t *testing.T) {
 			t.Errorf("%s: %d, %v, want %d", rateText(kbit), back, err, kbit)
 		}
 	}
-	for code := range uint8(64) {
+	for code := uint8(1); code < 64; code++ {
 		var back uint8
 		if err := codePoint(&back).Set(codePointText(code)); err != nil || back != code {
 			t.Errorf("%s: %d, %v, want %d", codePointText(code), back, err, code)
@@ -134,7 +134,7 @@ func TestLevelTextsReadBack(t *testing.T) {
 	for millionths := range 1000 {
 		x := float64(millionths*millionths) / 1e6
 		var back float64
-		if err := part(&back, 1).Set(exactPercent(x)); err != nil || back-x > 1e-9 || x-back > 1e-9 {
+		if err := part(&back, fromZero, 1).Set(exactPercent(x)); err != nil || back-x > 1e-9 || x-back > 1e-9 {
 			t.Errorf("%s: %v, %v, want %v", exactPercent(x), back, err, x)
 		}
 	}

@@ -16,13 +16,9 @@ var rateUnits = []struct {
 	kbit float64
 }{{"G", 1e6}, {"M", 1e3}, {"k", 1}}
 
-// rate is a flag of a rate in bit/s, kept in kbit/s. Nothing is not said.
+// rate is a flag of a rate in bit/s, kept in kbit/s.
 func rate(p *uint32) *value {
 	return &value{kind: "rate", show: func() string { return rateText(*p) }, set: func(s string) error {
-		*p = 0
-		if s == "" || s == "0" {
-			return nil
-		}
 		for _, u := range rateUnits {
 			digits, ok := strings.CutSuffix(s, u.name)
 			x, err := strconv.ParseFloat(digits, 64)
@@ -45,13 +41,9 @@ func rateText(kbit uint32) string {
 	return ""
 }
 
-// milliseconds is a flag of a duration in whole milliseconds. 0 or nothing is not said.
+// milliseconds is a flag of a duration in whole milliseconds.
 func milliseconds(p *uint16) *value {
 	return &value{kind: "duration", show: func() string { return millisecondsText(*p) }, set: func(s string) error {
-		*p = 0
-		if s == "" || s == "0" {
-			return nil
-		}
 		d, err := time.ParseDuration(s)
 		if err != nil || d < time.Millisecond || d > math.MaxUint16*time.Millisecond || d%time.Millisecond != 0 {
 			return fmt.Errorf("want whole milliseconds from 1ms to %dms", math.MaxUint16)
@@ -89,15 +81,15 @@ func yesText(is bool) string {
 	return ""
 }
 
-// codePoint is a flag of a code point by number or name. 0 or nothing is not said.
+// codePoint is a flag of a code point by number or name. 0 is not among them: it marks nothing.
 func codePoint(p *uint8) *value {
 	return &value{kind: "dscp", show: func() string { return codePointText(*p) }, set: func(s string) error {
 		n, err := strconv.ParseUint(s, 10, 6)
 		if code, ok := qos.CodePoint(s); ok {
 			n, err = uint64(code), nil
 		}
-		if err != nil && s != "" {
-			return fmt.Errorf("want a code point from 0 to 63, or its name, as EF, AF41 or CS5")
+		if err != nil || n == 0 {
+			return fmt.Errorf("want a code point from 1 to 63, or its name, as EF, AF41 or CS5")
 		}
 		*p = uint8(n)
 		return nil

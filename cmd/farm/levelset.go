@@ -14,7 +14,7 @@ import (
 )
 
 const levelSetLong = `Write a level of a service to the database, or change those of its settings that
-flags name. A setting of 0, or an empty one, is not said any more.
+flags name. A setting of "default", or an empty one, is absent again.
 
 The database's levels are all that count where it has any: the first level that is
 set takes those of the Corefile with it.`

@@ -41,7 +41,7 @@ func (w *world) unanswered(service string) string {
 
 // whyFull names the limit that the server has reached.
 func whyFull(f *steer.Farm, c *steer.Candidate, level *steer.Level) string {
-	said := "at or above its hard limit of " + percent(cmp.Or(c.Server.Hard, f.Service.Hard))
+	said := "at or above its hard limit of " + percent(cmp.Or(c.Server.Hard, f.Settings.Hard))
 	if level != nil && level.Ceiling > 0 {
 		said = "at or above the level's ceiling of " + percent(level.Ceiling)
 	}

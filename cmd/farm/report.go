@@ -68,10 +68,10 @@ func (a *app) reportCommand() *cobra.Command {
 	for _, n := range reportNumbers {
 		f.Var(measurement(n.at(&r), n.part, n.most), n.flag, n.usage)
 	}
-	f.Var(duration(&latency, 86_400), "latency", "time that a request takes, such as 20ms")
+	f.Var(absentIfZero(&latency, func(p *float64) *value { return duration(p, fromZero, 86_400) }), "latency", "time that a request takes, such as 20ms")
 	f.Var(oneOf(&r.Health, "state", healths), "health", "up, degraded (half the share) or down (default up)")
 	f.Var(word(&r.Reason), "reason", "why it is not up; for people")
-	f.Var(duration(&r.Lease, steer.MaxLease), "lease", "how long the report stands for the server's life")
+	f.Var(duration(&r.Lease, fromZero, steer.MaxLease), "lease", "how long the report stands for the server's life")
 	f.Var(word(&r.Reporter), "reporter", "report as a prober of this id, of the server's health")
 	must(c.RegisterFlagCompletionFunc("health", cobra.FixedCompletions([]string{"up", "degraded", "down"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
@@ -79,19 +79,14 @@ func (a *app) reportCommand() *cobra.Command {
 
 var healths = []steer.Health{steer.Up, steer.Degraded, steer.Down}
 
-// measurement is a number flag that tells nothing said from zero.
+// measurement is a number flag that is absent until it is given.
 func measurement(p **float64, isPart bool, most float64) *value {
-	x := new(float64)
-	v := number(x, most)
-	if isPart {
-		v = part(x, most)
-	}
-	set := v.set
-	v.set = func(s string) error {
-		*p = x
-		return set(s)
-	}
-	return v
+	return optional(p, func(x *float64) *value {
+		if isPart {
+			return part(x, fromZero, most)
+		}
+		return number(x, fromZero, most)
+	})
 }
 
 // reported is what `farm report -o json` prints.

@@ -63,8 +63,8 @@ func serverTable(list []serverOf) *table {
 	t := newTable("SERVICE", "SERVER", "ADDRESSES", "PORT", "WEIGHT", "CAPACITY", "REGION", "PRIO", "SOFT", "HARD", "CLASSES", "ADMIN", "REGISTERED BY")
 	for i := range list {
 		s := &list[i]
-		t.add(s.Service, s.ID, where(s.Addresses, s.Target), numberOr(int(s.Port)), said(s.Weight, quantity),
-			said(s.Capacity, quantity), s.Region, strconv.Itoa(int(s.Priority)), said(s.Soft, percent),
+		t.add(s.Service, s.ID, where(s.Addresses, s.Target), numberOr(int(s.Port)), known(s.Weight, quantity),
+			said(s.Capacity, quantity), s.Region, strconv.Itoa(int(s.Priority)), known(s.Soft, percent),
 			said(s.Hard, percent), listText(s.Classes), s.Admin, s.By)
 	}
 	return t
@@ -109,7 +109,7 @@ func (a *app) serverSet() *cobra.Command {
 		Use:   "set SERVICE SERVER [flags]",
 		Short: "Register a server, or change the settings given",
 		Long: `Register a server in the database, or change those of its settings that flags name.
-A setting of 0, or an empty one, is not said any more. A server that stands in a
+A setting of "default", or an empty one, is absent again. A server that stands in a
 Corefile only is taken into the database with what the Corefile says of it.`,
 		Example:           "  farm server set www.example.org web1 --address 192.0.2.1 --address 2001:db8::1 --capacity 500\n  farm server set www.example.org web1 --weight 2",
 		Args:              cobra.ExactArgs(2),

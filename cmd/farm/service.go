@@ -29,12 +29,13 @@ func (a *app) serviceCommand() *cobra.Command {
 type serviceOf struct {
 	Name string `json:"service"`
 	steer.Service
+	set     steer.Settings
 	Servers int      `json:"servers"`
 	In      []string `json:"in"` // where it stands: database, corefile
 }
 
 func (w *world) serviceOf(f *steer.Farm) serviceOf {
-	s := serviceOf{Name: f.Service.Name, Service: f.Service, Servers: len(f.Servers), In: []string{}}
+	s := serviceOf{Name: f.Service.Name, Service: f.Service, set: f.Settings, Servers: len(f.Servers), In: []string{}}
 	if r := w.service(s.Name); r != nil {
 		s.In = append(s.In, byDatabase)
 	}
@@ -75,8 +76,8 @@ func serviceTable(list []serviceOf) *table {
 	t := newTable("SERVICE", "SERVERS", "POLICY", "ANSWERS", "TTL", "MAX TTL", "SOFT", "HARD", "SLOW START", "DRAIN", "STANDS IN")
 	for i := range list {
 		s := &list[i]
-		t.add(s.Name, strconv.Itoa(s.Servers), string(s.Policy), numberOr(s.Answers), ttlOf(s.TTL), ttlOf(s.MaxTTL),
-			percent(s.Soft), percent(s.Hard), spanOf(s.SlowStart), spanOf(s.Drain), strings.Join(s.In, ","))
+		t.add(s.Name, strconv.Itoa(s.Servers), string(s.Policy), numberOr(s.set.Answers), ttlOf(s.set.TTL), ttlOf(s.set.MaxTTL),
+			percent(s.set.Soft), percent(s.set.Hard), spanOf(s.set.SlowStart), spanOf(s.set.Drain), strings.Join(s.In, ","))
 	}
 	return t
 }
@@ -118,7 +119,7 @@ func (a *app) serviceSet() *cobra.Command {
 		Use:   "set SERVICE [flags]",
 		Short: "Create a service, or change the settings given",
 		Long: `Create a service in the database, or change those of its settings that flags name.
-A setting of 0, or an empty one, goes back to the Corefile's, or to the default.`,
+A setting of "default", or an empty one, goes back to the Corefile's, or to the default.`,
 		Example:           "  farm service set www.example.org --policy sticky --ttl 30s\n  farm service set www.example.org --soft 80% --fallback sorry.example.net",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeService,

@@ -50,7 +50,7 @@ type serverStatus struct {
 	LeaseLeft *float64     `json:"lease_left,omitempty"`
 	Region    string       `json:"region,omitempty"`
 	Priority  uint16       `json:"priority"`
-	Weight    float64      `json:"weight,omitempty"`
+	Weight    *float64     `json:"weight,omitempty"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Target    string       `json:"target,omitempty"`
 	Port      uint16       `json:"port,omitempty"`
@@ -133,7 +133,7 @@ func (v *serverStatus) cells(service string, wide bool) []string {
 	if !wide {
 		return cells
 	}
-	return append(cells, said(v.Weight, quantity), known(v.EPS, quantity), known(v.InFlight, quantity), known(v.Latency, spanOf),
+	return append(cells, known(v.Weight, quantity), known(v.EPS, quantity), known(v.InFlight, quantity), known(v.Latency, spanOf),
 		numberOr(int(v.Port)), v.By, where(v.Addresses, v.Target))
 }
 

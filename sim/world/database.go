@@ -25,7 +25,7 @@ func (d *database) init(w *World, rnd *rand.Rand) {
 		s := &steer.Server{ID: fmt.Sprintf("s%05d", i), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})}}
 		if !w.s.Undeclared {
 			s.Capacity = w.machines[i].capacity * math.Exp(rnd.NormFloat64()*w.s.DeclaredError)
-			s.Weight = s.Capacity
+			s.Weight = new(s.Capacity)
 		}
 		d.members = append(d.members, steer.Member{Server: s, Report: steer.NoReport})
 	}
@@ -74,7 +74,7 @@ func (d *database) ready(i int, t float64) {
 func (d *database) farm(service steer.Service, g *generation, t float64) *steer.Farm {
 	now := ms(t)
 	if g.farm == nil || g.serial != d.serial || g.farm.Next != 0 && now >= g.farm.Next {
-		service.Name, service.TTL = serviceName, d.w.s.TTL
+		service.Name, service.TTL = serviceName, &d.w.s.TTL
 		g.farm = steer.Build(steer.Input{Service: service, Members: d.members, Now: now, Prev: g.farm, Seed: g.seed})
 		g.serial = d.serial
 	}

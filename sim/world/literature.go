@@ -41,7 +41,7 @@ func (p *scored) answer(replica int, _ *resolver, t float64) (answer, uint32) {
 		a.servers[a.n] = s
 		a.n++
 	}
-	return a, f.Service.TTL
+	return a, f.Settings.TTL
 }
 
 // open says whether a server may be given; full ones may, for that is what a rule itself is to see to.
