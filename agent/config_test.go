@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/promql/parser"
+
 	"github.com/coredns-farm/farm/conf"
 )
 
@@ -140,6 +142,15 @@ var validateTests = []struct{ text, err string }{
 	{minimal + "collect: [{prometheus: {url: 'ftp://x/', rps: a}}]\n", "collect[0].prometheus.url: expected an http:// or https:// URL"},
 	{minimal + "collect: [{prometheus: {url: 'http://x/'}}]\n", "expected at least one of utilization"},
 	{minimal + "collect: [{prometheus: {url: 'http://x/', rps: 'a{'}}]\n", "collect[0].prometheus.rps: "},
+	{minimal + "collect: [{prometheus: {url: 'http://x/', cpu: '1 - rate(a[3s])'}}]\n",
+		"collect[0].prometheus.cpu: character 10: [3s], expected at least two intervals"},
+	{minimal + "collect: [{prometheus: {url: 'http://x/', cpu: '1 - rate(a[4s])', health: up == 1, drain: 'up == 2'}}]\n", ""},
+	{minimal + "collect: [{prometheus: {url: 'http://x/', mem: 'quantile(0.9, a)'}}]\n",
+		"collect[0].prometheus.mem: character 1: quantile is not supported, expected one of avg, count, max, min, sum"},
+	{minimal + "collect: [{prometheus: {url: 'http://x/', utilization: 'node_cpu_seconds_total{mode!=\"idle\"}'}}]\n",
+		"is a counter, expected rate(node_cpu_seconds_total{mode!=\"idle\"}[30s])"},
+	{minimal + "collect: [{prometheus: {url: 'http://x/', health: 'up and a > 1'}}]\n",
+		"collect[0].prometheus.health: character 1: \"up\" of \"and\", expected a comparison"},
 	{minimal + "collect: [{orca: {}}]\n", "collect[0].orca: expected one of url and grpc"},
 	{minimal + "collect: [{orca: {url: 'http://x/', grpc: 'x:1'}}]\n", "expected one of url and grpc"},
 	{minimal + "collect: [{haproxy: {address: x}}]\n", "collect[0].haproxy.address: \"x\", expected host:port"},
@@ -192,6 +203,30 @@ func TestManual(t *testing.T) {
 		}
 	}
 	checkKeysAreTold(t, string(text))
+	checkExamplesParse(t, string(text))
+}
+
+// checkExamplesParse checks that each example in the manual's tables of expressions is one.
+func checkExamplesParse(t *testing.T, manual string) {
+	_, tables, _ := strings.Cut(manual, "\nNumbers are made of:\n")
+	numbers, rest, _ := strings.Cut(tables, "\nA condition is ")
+	conditions, _, _ := strings.Cut(rest, "\nWhere one number is needed")
+	example := regexp.MustCompile("(?m)^\\|[^|]*\\| `([^`]*)` \\|")
+	for _, part := range []struct {
+		text  string
+		parse func(string) (parser.Expr, error)
+		least int
+	}{{numbers, parseNumber, 10}, {conditions, parseCondition, 3}} {
+		found := example.FindAllStringSubmatch(part.text, -1)
+		if len(found) < part.least {
+			t.Errorf("found %d examples of expressions, want %d", len(found), part.least)
+		}
+		for _, m := range found {
+			if _, err := part.parse(m[1]); err != nil {
+				t.Errorf("%s: %v", m[1], err)
+			}
+		}
+	}
 }
 
 // checkKeysAreTold checks that the manual has every key of every structure.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	orca "github.com/cncf/xds/go/xds/data/orca/v3"
 )
@@ -39,11 +40,11 @@ func FuzzExposition(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := readExposition(bytes.NewReader(b), means.names())
+		e, err := readExposition(bytes.NewReader(b), means.names(), len(b)%2 == 0, epoch)
 		if err != nil {
 			return
 		}
-		for name := range e {
+		for name := range e.metrics {
 			if !means.names()[name] {
 				t.Errorf("kept %q, which nobody asked for", name)
 			}
@@ -54,14 +55,29 @@ func FuzzExposition(f *testing.F) {
 	})
 }
 
-func FuzzSelector(f *testing.F) {
-	for _, s := range []string{"a", "a / b", `a{b="c"} / 3`, `a{b=~"c|d",e!="f"}`, `a{b="\""}`, "a{", "a{}}"} {
+// Whatever is accepted can be evaluated: it gives a number, or an error that says why not.
+func FuzzExpression(f *testing.F) {
+	for _, s := range []string{
+		"a", "a / b", `a{b="c"} / 3`, `a{b=~"c|d",e!="f"}`, `a{b="\""}`, "a{", "a{}}", "1 - avg(rate(a[30s]))", "max(a / b) > bool 1",
+		"clamp_max(a, b)", "sum(-a) + time() ^ 2", "irate(a[1m]) and b", "{\"x.y\"}", "count(sum(a))", "a == 1 or (b > 2 and a < 1)",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := parseRatio(s)
-		if err == nil && (r.over.name == "" || r.under == nil && !(r.scale > 0)) {
-			t.Errorf("%q gives %+v", s, r)
+		var m meanings
+		if expr, err := parseNumber(s); err == nil {
+			m.numbers = []meaning{{"utilization", expr}}
+		}
+		m.health, _ = parseCondition(s)
+		p := &prometheusCollector{means: &m, windows: m.newWindows()}
+		e, err := readExposition(strings.NewReader("a{b=\"c\"} 1\na 2\nb 3\n"), m.names(), false, epoch)
+		wantError(t, err, "")
+		for i := range 3 {
+			got := p.sample(e, epoch.Add(time.Duration(i)*time.Second))
+			if len(m.numbers) > 0 && got.Utilization == nil && len(got.Absent) == 0 {
+				t.Errorf("%q gives nothing, and does not say why", s)
+			}
+			sane(t, got)
 		}
 	})
 }

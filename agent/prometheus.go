@@ -4,21 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"mime"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// Prometheus is the collector of a text exposition. Its keys say which metric means what, as name{label="value"}.
+// Prometheus is the collector of an exposition, in Prometheus' text format or in OpenMetrics. Its keys are expressions, in
+// a subset of PromQL.
 type Prometheus struct {
 	URL         string `yaml:"url"`
 	TLS         *TLS   `yaml:"tls"`
-	Utilization string `yaml:"utilization"` // gauge, or gauge / gauge, or gauge / number
-	CPU         string `yaml:"cpu"`         // the same
-	Mem         string `yaml:"mem"`         // the same
-	InFlight    string `yaml:"in_flight"`   // the same
-	RPS         string `yaml:"rps"`         // counter of requests
-	EPS         string `yaml:"eps"`         // counter of errors
-	Latency     string `yaml:"latency"`     // histogram or summary of seconds, without _sum and _count
+	Utilization string `yaml:"utilization"` // number
+	CPU         string `yaml:"cpu"`         // number
+	Mem         string `yaml:"mem"`         // number
+	InFlight    string `yaml:"in_flight"`   // number
+	RPS         string `yaml:"rps"`         // counter of requests, or a number
+	EPS         string `yaml:"eps"`         // counter of errors, or a number
+	Latency     string `yaml:"latency"`     // histogram or summary of seconds, without _sum and _count, or a number
+	Health      string `yaml:"health"`      // condition under which the server is up
+	Drain       string `yaml:"drain"`       // condition under which the server is to be drained
 }
 
 func (p *Prometheus) validate() error {
@@ -29,82 +39,159 @@ func (p *Prometheus) validate() error {
 	return err
 }
 
-// meanings are the compiled keys of a Prometheus collector. A nil one is not asked for.
+// checkWindows refuses windows in which there can never be two readings.
+func (p *Prometheus) checkWindows(interval time.Duration) error {
+	m, err := newMeanings(p)
+	if err != nil {
+		return nil // said by validate
+	}
+	for key, expr := range m.expressions() {
+		for _, r := range rangesOf(expr) {
+			if r.Range < 2*interval {
+				return fmt.Errorf("%s: %w", key, errorAt(r.PositionRange().Start, "[%v], expected at least two intervals", r.Range))
+			}
+		}
+	}
+	return nil
+}
+
+// meaning is a compiled key of a Prometheus collector.
+type meaning struct {
+	key  string
+	expr parser.Expr
+}
+
+// counted is a key that is a counter by itself: what it means is its rate from one report to the next.
+type counted struct {
+	key     string
+	counter *parser.VectorSelector
+	rate    rate
+}
+
+// meanings are the compiled keys of a Prometheus collector.
 type meanings struct {
-	utilization, cpu, mem, inFlight *ratio
-	rps, eps, sum, count            *selector
+	numbers       []meaning
+	counters      []*counted // rps and eps
+	sum, count    *counted   // latency, nil if it is not asked for, or an expression
+	health, drain parser.Expr
 }
 
 func newMeanings(p *Prometheus) (*meanings, error) {
 	var m meanings
 	var errs []error
-	for _, g := range []struct {
-		key, text string
-		to        **ratio
-	}{
-		{"utilization", p.Utilization, &m.utilization}, {"cpu", p.CPU, &m.cpu},
-		{"mem", p.Mem, &m.mem}, {"in_flight", p.InFlight, &m.inFlight},
+	for _, k := range []struct{ key, text string }{
+		{"utilization", p.Utilization}, {"cpu", p.CPU}, {"mem", p.Mem}, {"in_flight", p.InFlight},
+		{"rps", p.RPS}, {"eps", p.EPS}, {"latency", p.Latency},
 	} {
-		errs = append(errs, compile(g.key, g.text, g.to, parseRatio))
+		if k.text != "" {
+			errs = append(errs, at(k.key, m.addNumber(k.key, k.text)))
+		}
 	}
-	for _, c := range []struct {
-		key, text string
-		to        **selector
-	}{
-		{"rps", p.RPS, &m.rps}, {"eps", p.EPS, &m.eps},
-		{"latency", p.Latency, &m.sum}, {"latency", p.Latency, &m.count},
-	} {
-		errs = append(errs, compile(c.key, c.text, c.to, parseWhole))
+	var err error
+	if p.Health != "" {
+		m.health, err = parseCondition(p.Health)
+		errs = append(errs, at("health", err))
 	}
-	if m.sum != nil {
-		m.sum.name += "_sum"
-		m.count.name += "_count"
+	if p.Drain != "" {
+		m.drain, err = parseCondition(p.Drain)
+		errs = append(errs, at("drain", err))
 	}
-	if len(m.names()) == 0 {
-		errs = append(errs, errors.New("expected at least one of utilization, cpu, mem, in_flight, rps, eps, latency"))
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
-	return &m, errors.Join(errs...)
+	if len(m.expressions()) == 0 {
+		return nil, errors.New("expected at least one of utilization, cpu, mem, in_flight, rps, eps, latency, health, drain")
+	}
+	return &m, nil
 }
 
-func compile[T any](key, text string, to **T, parse func(string) (T, error)) error {
-	if text == "" {
+// at puts a key before an error.
+func at(key string, err error) error {
+	if err == nil {
 		return nil
 	}
-	v, err := parse(text)
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+// addNumber compiles a key that makes a number. A metric that stands alone is a counter for rps and eps, and a histogram
+// or summary for latency.
+func (m *meanings) addNumber(key, text string) error {
+	expr, err := parseNumber(text)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return err
 	}
-	*to = &v
-	return nil
+	s, isAlone := unwrap(expr).(*parser.VectorSelector)
+	switch {
+	case isAlone && (key == "rps" || key == "eps"):
+		m.counters = append(m.counters, &counted{key: key, counter: s})
+		return nil
+	case isAlone && key == "latency":
+		m.sum = &counted{key: key, counter: withSuffix(s, "_sum")}
+		m.count = &counted{key: key, counter: withSuffix(s, "_count")}
+		return nil
+	}
+	m.numbers = append(m.numbers, meaning{key, expr})
+	return checkReadings(expr)
+}
+
+// withSuffix returns a selector of the metric whose name has the suffix.
+func withSuffix(s *parser.VectorSelector, suffix string) *parser.VectorSelector {
+	name, matchers := splitSelector(s)
+	named := labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name+suffix)
+	return &parser.VectorSelector{Name: name + suffix, LabelMatchers: append([]*labels.Matcher{named}, matchers...)}
+}
+
+// expressions returns all that is looked at, by key.
+func (m *meanings) expressions() map[string]parser.Expr {
+	out := make(map[string]parser.Expr)
+	for _, n := range m.numbers {
+		out[n.key] = n.expr
+	}
+	for _, c := range m.counters {
+		out[c.key] = c.counter
+	}
+	if m.sum != nil {
+		out["latency_sum"], out["latency_count"] = m.sum.counter, m.count.counter
+	}
+	if m.health != nil {
+		out["health"] = m.health
+	}
+	if m.drain != nil {
+		out["drain"] = m.drain
+	}
+	return out
 }
 
 // names returns the metrics that are needed.
 func (m *meanings) names() map[string]bool {
 	names := make(map[string]bool)
-	for _, r := range []*ratio{m.utilization, m.cpu, m.mem, m.inFlight} {
-		if r == nil {
-			continue
-		}
-		names[r.over.name] = true
-		if r.under != nil {
-			names[r.under.name] = true
-		}
-	}
-	for _, s := range []*selector{m.rps, m.eps, m.sum, m.count} {
-		if s != nil {
-			names[s.name] = true
-		}
+	for _, expr := range m.expressions() {
+		metricsOf(expr, names)
 	}
 	return names
 }
 
-type prometheusCollector struct {
-	url    string
-	client *http.Client
-	means  *meanings
-	names  map[string]bool
+// newWindows makes a window for each selector of which readings are kept, as long as the longest range over it.
+func (m *meanings) newWindows() map[string]*window {
+	windows := make(map[string]*window)
+	for _, expr := range m.expressions() {
+		for _, r := range rangesOf(expr) {
+			key := windowKey(r)
+			if windows[key] == nil {
+				windows[key] = newWindow(r)
+			}
+			windows[key].keep = max(windows[key].keep, r.Range)
+		}
+	}
+	return windows
+}
 
-	rps, eps, sum, count rate
+type prometheusCollector struct {
+	url     string
+	client  *http.Client
+	means   *meanings
+	names   map[string]bool
+	windows map[string]*window
 }
 
 func newPrometheus(cfg *Prometheus) (*prometheusCollector, error) {
@@ -116,75 +203,178 @@ func newPrometheus(cfg *Prometheus) (*prometheusCollector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &prometheusCollector{url: cfg.URL, client: client, means: means, names: means.names()}, nil
+	return &prometheusCollector{url: cfg.URL, client: client, means: means, names: means.names(), windows: means.newWindows()}, nil
+}
+
+// promises names what is configured: whatever of it is absent is unknown.
+func (p *prometheusCollector) promises() []string {
+	var keys []string
+	for key := range p.means.expressions() {
+		keys = append(keys, strings.TrimSuffix(strings.TrimSuffix(key, "_sum"), "_count"))
+	}
+	return keys
 }
 
 func (p *prometheusCollector) collect(ctx context.Context, now time.Time) (Sample, error) {
-	resp, err := get(ctx, p.client, p.url, "text/plain;version=0.0.4")
+	resp, err := get(ctx, p.client, p.url, acceptExposition)
 	if err != nil {
 		return Sample{}, err
 	}
 	defer resp.Body.Close()
-	e, err := readExposition(resp.Body, p.names)
+	contentType := resp.Header.Get("Content-Type")
+	openMetrics := isOpenMetrics(contentType)
+	e, err := readExposition(resp.Body, p.names, openMetrics, now)
 	if err != nil {
 		return Sample{}, err
 	}
-	if len(e) == 0 {
-		return Sample{}, errors.New("none of the metrics is exposed")
+	if t, _, _ := mime.ParseMediaType(contentType); t == "text/html" && len(e.metrics) == 0 {
+		return Sample{}, errors.New("the answer is text/html, expected an exposition")
 	}
-	return p.sample(e, now), nil
+	s := p.sample(e, now)
+	if openMetrics && !e.ended {
+		s.lack("exposition", `it ends without "# EOF", expected as of OpenMetrics`)
+	}
+	return s, nil
 }
 
-func (p *prometheusCollector) sample(e exposition, now time.Time) Sample {
+// sample makes a sample of a scrape. What it lacks it names.
+func (p *prometheusCollector) sample(e *exposition, now time.Time) Sample {
+	room := maxPoints
+	for _, w := range p.windows {
+		w.add(e, now, room)
+		room -= w.points
+	}
 	var s Sample
-	m := p.means
-	for _, g := range []struct {
-		from *ratio
-		to   **float64
-	}{{m.utilization, &s.Utilization}, {m.cpu, &s.CPU}, {m.mem, &s.Mem}, {m.inFlight, &s.InFlight}} {
-		if g.from != nil {
-			*g.to = e.ratio(g.from)
+	ev := &evaluation{scrape: e, windows: p.windows, now: now}
+	for _, n := range p.means.numbers {
+		v, err := ev.amount(n.expr)
+		if s.lackIf(n.key, err); err == nil {
+			*s.number(n.key) = &v
 		}
 	}
-	s.RPS = p.rps.of(e, m.rps, now)
-	s.EPS = p.eps.of(e, m.eps, now)
-	sum, count := p.sum.of(e, m.sum, now), p.count.of(e, m.count, now)
-	if sum != nil && count != nil && *count > 0 {
-		s.Latency = new(*sum / *count)
+	for _, c := range p.means.counters {
+		v, err := c.next(e, now)
+		if s.lackIf(c.key, err); err == nil {
+			*s.number(c.key) = &v
+		}
 	}
+	p.means.addLatency(&s, e, now)
+	p.means.addConditions(&s, ev)
+	p.addFaults(&s, e)
 	return s
+}
+
+// firstError returns the first error that is one. Reasons are short, and several errors seldom say more than one.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lackIf records that something is absent if there is an error.
+func (s *Sample) lackIf(what string, err error) {
+	if err == nil {
+		return
+	}
+	_, early := errors.AsType[earlyError](err)
+	s.Absent = append(s.Absent, absence{what: what, why: err.Error(), early: early})
+}
+
+// amount returns the value of an expression that must not take counters for amounts.
+func (e *evaluation) amount(expr parser.Expr) (float64, error) {
+	for _, s := range readingsOf(expr) {
+		if name, _ := splitSelector(s); e.scrape.kinds[name] == "counter" {
+			return 0, counterError{s}
+		}
+	}
+	return e.number(expr)
+}
+
+// next returns the rate of a counter since the last scrape. Where there is a counter of errors, but no series of the
+// errors that are meant, there were none yet.
+func (c *counted) next(e *exposition, now time.Time) (float64, error) {
+	name, matchers := splitSelector(c.counter)
+	chosen := e.selectSeries(name, matchers)
+	v, ok := c.rate.next(chosen, now)
+	switch {
+	case len(chosen) == 0 && (c.key != "eps" || e.metrics[name] == nil):
+		c.rate.last = nil
+		return 0, e.explainMissing(name, c.counter)
+	case !ok:
+		return 0, earlyError("no rate yet")
+	}
+	return v, nil
+}
+
+// addLatency makes the mean latency since the last scrape. Without requests there is none.
+func (m *meanings) addLatency(s *Sample, e *exposition, now time.Time) {
+	if m.sum == nil {
+		return
+	}
+	sum, serr := m.sum.next(e, now)
+	count, cerr := m.count.next(e, now)
+	s.lackIf("latency", firstError(serr, cerr))
+	if serr == nil && cerr == nil && count > 0 {
+		s.Latency = new(sum / count)
+	}
+}
+
+func (m *meanings) addConditions(s *Sample, ev *evaluation) {
+	if m.health != nil {
+		up, err := ev.condition(m.health)
+		s.lackIf("health", err)
+		switch {
+		case err == nil && up:
+			s.Health = Up
+		case err == nil:
+			s.Health = Down
+			s.explain(fmt.Sprintf("%s is false", m.health))
+		}
+	}
+	if m.drain != nil {
+		drain, err := ev.condition(m.drain)
+		s.lackIf("drain", err)
+		if err == nil && drain {
+			s.Drain = true
+			s.explain(fmt.Sprintf("drain: %s is true", m.drain))
+		}
+	}
+}
+
+// addFaults names the lines that were left out of metrics of which others were read.
+func (p *prometheusCollector) addFaults(s *Sample, e *exposition) {
+	for _, name := range slices.Sorted(maps.Keys(e.faults)) {
+		if e.metrics[name] != nil {
+			s.lack(name, e.faults[name].String())
+		}
+	}
 }
 
 // rate turns counters into a rate. It keeps the last reading.
 type rate struct {
-	last map[string]float64 // nil before the first reading
+	last map[string]float64 // by the labels; nil before the first reading
 	at   time.Time
 }
 
-func (r *rate) of(e exposition, s *selector, now time.Time) *float64 {
-	if s == nil {
-		return nil
-	}
-	return r.next(e.series(s), now)
-}
-
-// next returns the rate a second since the last reading, summed over the series; nil if there is nothing to compare
+// next returns the rate a second since the last reading, summed over the series; false if there is nothing to compare
 // with. A counter that fell was reset and counts from 0; one that is new counts from the next reading on.
-func (r *rate) next(series map[string]float64, now time.Time) *float64 {
-	last, elapsed := r.last, now.Sub(r.at)
-	r.last, r.at = series, now
-	if last == nil || series == nil || elapsed <= 0 {
-		return nil
-	}
+func (r *rate) next(now []series, at time.Time) (float64, bool) {
+	last, elapsed := r.last, at.Sub(r.at)
+	r.last, r.at = make(map[string]float64, len(now)), at
 	grown := 0.0
-	for key, v := range series {
+	for _, s := range now {
+		key := string(s.labels.Bytes(nil))
+		r.last[key] = s.value
 		before, seen := last[key]
 		switch {
-		case seen && v >= before:
-			grown += v - before
+		case seen && s.value >= before:
+			grown += s.value - before
 		case seen:
-			grown += v
+			grown += s.value
 		}
 	}
-	return new(grown / elapsed.Seconds())
+	return grown / elapsed.Seconds(), last != nil && elapsed > 0
 }

@@ -153,6 +153,9 @@ func (v *validation) collectors(c *Config) {
 		if n == 1 {
 			v.check(path+"."+kind, checked.validate())
 		}
+		if col.Prometheus != nil {
+			v.check(path+"."+kind, col.Prometheus.checkWindows(c.Interval))
+		}
 		v.span(path+".timeout", col.Timeout, time.Millisecond, c.Interval)
 		v.span(path+".hold", *col.Hold, 0, maxLease)
 		_, known := severity[col.Unknown]
