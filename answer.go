@@ -2,7 +2,6 @@ package farm
 
 import (
 	"math"
-	"net"
 	"net/netip"
 
 	"github.com/coredns-farm/farm/qos"
@@ -64,6 +63,22 @@ func (q *query) answer(rrs []dns.RR) *dns.Msg {
 	m := q.reply(outcomeAnswer, dns.RcodeSuccess)
 	m.Answer = rrs
 	return q.finish(m)
+}
+
+// answerWith is an answer with additional records. OPT comes last.
+func (q *query) answerWith(rrs, extra []dns.RR) *dns.Msg {
+	m := q.answer(rrs)
+	m.Extra = append(extra, m.Extra...)
+	return m
+}
+
+// anyTTL is long, for the answer to ANY never changes.
+const anyTTL = 3600
+
+// answerAny answers ANY at a name that has records with one that says where to read why there are not more (RFC 8482 section
+// 4.2). NODATA would say that there are none, and a choice of servers is nothing to be taken for all that there is.
+func (q *query) answerAny() *dns.Msg {
+	return q.answer([]dns.RR{&dns.HINFO{Hdr: q.header(q.owner(), dns.TypeHINFO, anyTTL), Cpu: "RFC8482"}})
 }
 
 // nodata says that the name exists and has nothing of the type. Negative answers hold for everybody: their scope is 0.
@@ -210,10 +225,7 @@ func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
 	if len(rrs) == 0 {
 		return q.nodata()
 	}
-	m := q.answer(rrs)
-	// OPT comes last.
-	m.Extra = append(extra, m.Extra...)
-	return m
+	return q.answerWith(rrs, extra)
 }
 
 // srvWeight is at least 1: some clients never take a 0 while there is another (Go's net among them).
@@ -222,68 +234,6 @@ func srvWeight(weight, most float64) uint16 {
 		return 1
 	}
 	return uint16(max(math.Round(math.MaxUint16*weight/most), 1))
-}
-
-// svcb answers SVCB and HTTPS: one ServiceMode record a server, in the order of the pick, for they carry no weights.
-func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily)
-	if p.Rung == steer.Fallback {
-		return f.fallBack(q, farm, p)
-	}
-	var rrs []dns.RR
-	for _, i := range p.Servers[:p.N] {
-		s := farm.Servers[i]
-		name, ok := hostOf(farm, s)
-		if !ok || q.qtype == dns.TypeHTTPS && !speaksHTTPS(&farm.Service, s) {
-			continue
-		}
-		rr := dns.SVCB{
-			Hdr: q.header(q.owner(), q.qtype, p.TTL), Priority: uint16(len(rrs) + 1), Target: name,
-			Value: q.grantParameters(parameters(&farm.Service, s)),
-		}
-		if q.qtype == dns.TypeHTTPS {
-			rrs = append(rrs, &dns.HTTPS{SVCB: rr})
-		} else {
-			rrs = append(rrs, &rr)
-		}
-	}
-	if len(rrs) == 0 {
-		return q.nodata()
-	}
-	return q.answer(rrs)
-}
-
-// speaksHTTPS is whether anything says so: an HTTPS record sends browsers to https, whatever the server speaks (RFC 9460
-// section 9.5). The service's protocols do, and so does a port that is not that of plain HTTP.
-func speaksHTTPS(service *steer.Service, s *steer.Server) bool {
-	return len(service.ALPN) > 0 || s.Port != 0 && s.Port != 80
-}
-
-// parameters are in the order of their keys.
-func parameters(service *steer.Service, s *steer.Server) []dns.SVCBKeyValue {
-	var kv []dns.SVCBKeyValue
-	if len(service.ALPN) > 0 {
-		kv = append(kv, &dns.SVCBAlpn{Alpn: service.ALPN})
-	}
-	if s.Port != 0 {
-		kv = append(kv, &dns.SVCBPort{Port: s.Port})
-	}
-	if hint := hints(s.Addresses, steer.V4); hint != nil {
-		kv = append(kv, &dns.SVCBIPv4Hint{Hint: hint})
-	}
-	if hint := hints(s.Addresses, steer.V6); hint != nil {
-		kv = append(kv, &dns.SVCBIPv6Hint{Hint: hint})
-	}
-	return kv
-}
-
-func hints(addrs []netip.Addr, family steer.Family) (list []net.IP) {
-	for _, a := range addrs {
-		if steer.FamilyOf(a) == family {
-			list = append(list, a.Unmap().AsSlice())
-		}
-	}
-	return list
 }
 
 // fallBack answers with a fallback name, and what it has is found there; or with nothing, where no alias may stand.

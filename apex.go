@@ -31,9 +31,7 @@ func (f *Farm) apex(q *query) *dns.Msg {
 		rrs = append(rrs, &dns.NS{Hdr: q.header(q.owner(), dns.TypeNS, nsTTL), Ns: ns.name})
 		extra = append(extra, q.glue(ns.name, f.addressesOf(q, ns), nsTTL)...)
 	}
-	m := q.answer(rrs)
-	m.Extra = append(extra, m.Extra...)
-	return m
+	return q.answerWith(rrs, extra)
 }
 
 func (q *query) soa(owner string) dns.RR {

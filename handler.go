@@ -134,7 +134,12 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 		return f.service(q, farm)
 	case match == steer.ServerMatch:
 		return f.server(q, farm, farm.Servers[server])
-	case match == steer.InnerMatch, q.name == q.zone.name, q.zone.hasBelow(q.name):
+	case q.name == q.zone.name:
+		return f.unmade(q)
+	case match == steer.InnerMatch, q.zone.hasBelow(q.name):
+		if q.qtype == dns.TypeANY {
+			return q.nodata() // an empty non-terminal has nothing
+		}
 		return f.unmade(q)
 	case f.conf.fall.Through(q.name):
 		q.outcome = outcomeNext
@@ -175,6 +180,7 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 		family &^= steer.Named // The top of a zone cannot be an alias.
 	}
 	sq.Client, sq.Region, sq.Family, sq.Now = q.client.prefix, q.client.region, family, q.now
+	sq.Ports = q.tellsPorts(farm)
 	if q.level != nil {
 		q.personal(sq)
 	}

@@ -57,10 +57,14 @@ const everything = `farm example.org sub.example.org {
 		server a 192.0.2.70
 	}
 	service tls.example.org {
-		answers 2
+		answers 3
 		policy roundrobin
 		server plain 192.0.2.70 port 80
-		server secure 192.0.2.71 port 8443
+		server secure 192.0.2.71 port 443
+		server other 192.0.2.72 port 8443
+	}
+	service mail.example.org {
+		server a 192.0.2.72 port 25
 	}
 	service _http._tcp.typed.example.org {
 		policy weighted
@@ -94,12 +98,21 @@ func TestAnswers(t *testing.T) {
 		{"v4.example.org.", dns.TypeAAAA, 0, soa},
 		{"V4.example.org.", dns.TypeMX, 0, soa},
 		{"v4.example.org.", dns.TypeTXT, 0, soa},
-		{"v4.example.org.", dns.TypeANY, 0, soa},
+		// Something, but not everything (RFC 8482).
+		{"v4.example.org.", dns.TypeANY, 0, "AN v4.example.org. 3600 IN HINFO \"RFC8482\" \"\"\n"},
+		{"a.v4.example.org.", dns.TypeANY, 0, "AN a.v4.example.org. 3600 IN HINFO \"RFC8482\" \"\"\n"},
+		{"example.org.", dns.TypeANY, 0, "AN example.org. 3600 IN HINFO \"RFC8482\" \"\"\n"},
+		{"ns.example.org.", dns.TypeANY, 0, "AN ns.example.org. 3600 IN HINFO \"RFC8482\" \"\"\n"},
+		{"er.example.org.", dns.TypeANY, 0, soa},
 		{"v4.example.org.", dns.TypeDS, 0, soa},
 		{"v4.example.org.", dns.TypeCNAME, 0, soa},
 		{"v4.example.org.", dns.TypeHTTPS, 0, soa},
-		// Nobody speaks https where plain HTTP is spoken; elsewhere a server may.
-		{"tls.example.org.", dns.TypeHTTPS, 0, "AN tls.example.org. 20 IN HTTPS 1 secure.tls.example.org. port=\"8443\" ipv4hint=\"192.0.2.71\"\n"},
+		// Nothing says that https is spoken at any port but 443; where ports differ, each server has a record.
+		{"tls.example.org.", dns.TypeHTTPS, 0, `AN tls.example.org. 20 IN HTTPS 1 secure.tls.example.org. ipv4hint="192.0.2.71"
+AR secure.tls.example.org. 20 IN A 192.0.2.71
+`},
+		{"mail.example.org.", dns.TypeHTTPS, 0, soa},
+		{"mail.example.org.", dns.TypeSVCB, 0, "AN mail.example.org. 20 IN SVCB 1 . port=\"25\" ipv4hint=\"192.0.2.72\"\n"},
 		{"v4.example.org.", 65280, 0, soa},
 		// Names that are not.
 		{"a.b.sub.example.org.", dns.TypeA, dns.RcodeNameError, subSOA},
@@ -165,10 +178,9 @@ AR big.typed.example.org. 20 IN A 192.0.2.80
 		{"named.example.org.", dns.TypeSRV, 0, "AN named.example.org. 20 IN CNAME www.example.net.\n"},
 		{"v4.example.org.", dns.TypeSRV, 0, soa}, // nobody says which port
 		{"www.example.org.", dns.TypeHTTPS, 0,
-			`AN www.example.org. 20 IN HTTPS 1 a.www.example.org. alpn="h2,http/1.1" port="8443" ipv4hint="192.0.2.1" ipv6hint="2001:db8::1"
-AN www.example.org. 20 IN HTTPS 2 b.www.example.org. alpn="h2,http/1.1" port="8443" ipv4hint="192.0.2.2" ipv6hint="2001:db8::2"
+			`AN www.example.org. 20 IN HTTPS 1 . alpn="h2,http/1.1" port="8443" ipv4hint="192.0.2.1,192.0.2.2" ipv6hint="2001:db8::1,2001:db8::2"
 `},
-		{"v4.example.org.", dns.TypeSVCB, 0, "AN v4.example.org. 20 IN SVCB 1 a.v4.example.org. ipv4hint=\"192.0.2.10\"\n"},
+		{"v4.example.org.", dns.TypeSVCB, 0, "AN v4.example.org. 20 IN SVCB 1 . ipv4hint=\"192.0.2.10\"\n"},
 		{"down.example.org.", dns.TypeSRV, 0, soa},
 		{"down.example.org.", dns.TypeSVCB, 0, soa},
 	} {

@@ -21,7 +21,10 @@ func (f *Farm) falls(q *query) bool {
 // unmade answers for a type that farm makes no records of at a name that it has: with what the next plugin has there, so
 // that a zone has its MX, TXT and CAA; else with NODATA, for the name exists.
 func (f *Farm) unmade(q *query) *dns.Msg {
-	if q.qtype == dns.TypeSOA || q.qtype == dns.TypeANY || !f.falls(q) {
+	switch {
+	case q.qtype == dns.TypeANY:
+		return q.answerAny()
+	case q.qtype == dns.TypeSOA || !f.falls(q):
 		return q.nodata()
 	}
 	m := f.askNext(q)

@@ -2,6 +2,7 @@ package farm
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/coredns-farm/farm/steer"
 
@@ -35,7 +36,7 @@ func (r *addressRecords) grow(family steer.Family, n int) {
 	}
 }
 
-// add makes a record of each address of the family.
+// add makes a record of each address of the family, unless it has one in the room that was made.
 func (r *addressRecords) add(h dns.RR_Header, addrs []netip.Addr, family steer.Family) {
 	for _, a := range addrs {
 		if steer.FamilyOf(a) != family {
@@ -50,20 +51,28 @@ func (r *addressRecords) add(h dns.RR_Header, addrs []netip.Addr, family steer.F
 }
 
 func (r *addressRecords) addA(h dns.RR_Header, a netip.Addr) {
+	octets := a.Unmap().As4()
+	if slices.ContainsFunc(r.v4, func(rr aRecord) bool { return rr.octets == octets }) {
+		return
+	}
 	if len(r.v4) == cap(r.v4) {
 		r.grow(steer.V4, 1)
 	}
-	r.v4 = append(r.v4, aRecord{octets: a.Unmap().As4()})
+	r.v4 = append(r.v4, aRecord{octets: octets})
 	rr := &r.v4[len(r.v4)-1]
 	rr.A.Hdr, rr.A.A = h, rr.octets[:]
 	r.rrs = append(r.rrs, &rr.A)
 }
 
 func (r *addressRecords) addAAAA(h dns.RR_Header, a netip.Addr) {
+	octets := a.As16()
+	if slices.ContainsFunc(r.v6, func(rr aaaaRecord) bool { return rr.octets == octets }) {
+		return
+	}
 	if len(r.v6) == cap(r.v6) {
 		r.grow(steer.V6, 1)
 	}
-	r.v6 = append(r.v6, aaaaRecord{octets: a.As16()})
+	r.v6 = append(r.v6, aaaaRecord{octets: octets})
 	rr := &r.v6[len(r.v6)-1]
 	rr.AAAA.Hdr, rr.AAAA.AAAA = h, rr.octets[:]
 	r.rrs = append(r.rrs, &rr.AAAA)

@@ -57,13 +57,16 @@ func (t *tier) draw(x uint64) int {
 	return int(hi)
 }
 
-// next returns the first server from a random position on that is not in the pick.
-func (t *tier) next(x uint64, p *Pick) int32 {
+// next returns the first server from a random position on that may be added to the pick, or -1.
+func (f *Farm) next(t *tier, x uint64, q *Query, p *Pick) int32 {
 	at := t.draw(x)
-	for p.has(t.servers[at]) {
+	for range t.servers {
+		if s := t.servers[at]; !f.picked(q, p, s) {
+			return s
+		}
 		at = (at + 1) % len(t.servers)
 	}
-	return t.servers[at]
+	return -1
 }
 
 // noteTiers keeps the tier of every server.

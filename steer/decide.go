@@ -12,6 +12,7 @@ type Query struct {
 	Now     int64        // ms
 	Who     uint64       // from WhoIs, for a client that is known by more than where it asks from; 0 is by Client
 	Level   uint8        // the rank that the client may have; 0 is best effort
+	Ports   bool         // whether servers at one address are told apart by their ports, as SRV does
 	Granted int32        // 1 + index of the server that it has been granted; 0 is none
 }
 
@@ -94,7 +95,7 @@ func (f *Farm) draw(v *view, q *Query, p *Pick) {
 	u = (u - lo) / (t.upto - lo)
 	k := f.answers(t, q)
 	for i := range k {
-		f.take(t, t.position(u, i, k, q.Chance), q.Family, p)
+		f.take(t, t.position(u, i, k, q.Chance), q, p)
 	}
 	if p.N == 0 {
 		f.takeAny(v, q, p)
@@ -133,12 +134,12 @@ func (f *Farm) answers(t *tier, q *Query) int {
 
 // take adds the server at a position of the tier to the pick; if it is there already, the next that is not. A server
 // of another family takes its turn and is left out.
-func (f *Farm) take(t *tier, at int, family Family, p *Pick) {
+func (f *Farm) take(t *tier, at int, q *Query, p *Pick) {
 	n := len(t.servers)
 	for range n {
 		s := t.servers[at]
-		if !p.has(s) {
-			if f.State[s].Family&family != 0 {
+		if !f.picked(q, p, s) {
+			if f.State[s].Family&q.Family != 0 {
 				p.add(s)
 			}
 			return
@@ -166,6 +167,19 @@ func (f *Farm) takeAny(v *view, q *Query, p *Pick) {
 		}
 	}
 	p.Tier = first
+}
+
+// picked reports whether a server is in the pick, or another one at its addresses that the answer would not tell from it.
+func (f *Farm) picked(q *Query, p *Pick, s int32) bool {
+	if f.twins == nil || q.Ports {
+		return p.has(s)
+	}
+	for i := range p.N {
+		if f.twins[p.Servers[i]] == f.twins[s] {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Pick) add(s int32) {

@@ -113,6 +113,8 @@ type Farm struct {
 	byID     []int32 // indexes, sorted by ID
 	byAddr   []addrIndex
 	indexed  bool
+	twins    []int32  // the first server at the addresses of each; nil while no two have the same
+	ports    []uint16 // distinct ones
 	hash     uint64   // of the service's name
 	hashes   []uint64 // of the servers' IDs
 	turn     *atomic.Uint64
@@ -183,6 +185,7 @@ func (f *Farm) inherit(prev *Farm, members []Member, indexed bool) bool {
 	}
 	f.Servers, f.byID, f.byAddr, f.indexed = prev.Servers, prev.byID, prev.byAddr, prev.indexed
 	f.families, f.hash, f.hashes = prev.families, prev.hash, prev.hashes
+	f.twins, f.ports = prev.twins, prev.ports
 	for i := range f.State {
 		f.State[i].Family = prev.State[i].Family
 	}
@@ -201,8 +204,10 @@ func (f *Farm) identify(members []Member, indexed bool) {
 		f.byID[i] = int32(i)
 		f.State[i].Family = m.Server.families()
 		f.families |= f.State[i].Family
+		f.notePort(m.Server.Port)
 	}
 	slices.SortFunc(f.byID, func(a, b int32) int { return strings.Compare(f.Servers[a].ID, f.Servers[b].ID) })
+	f.findTwins()
 	if f.indexed = indexed; indexed {
 		f.indexAddresses()
 	}

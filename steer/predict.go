@@ -117,7 +117,7 @@ func (f *Farm) foretell(v *view, l *Learned, q *Query, s *sight, k int, p *Pick)
 		size := l.share(i, k) * s.size
 		best, least := int32(-1), 0.0
 		for _, c := range s.present[:s.presents] {
-			if x := f.score(c.server, size) - c.bonus; !p.has(c.server) && (best < 0 || x < least) {
+			if x := f.score(c.server, size) - c.bonus; !f.picked(q, p, c.server) && (best < 0 || x < least) {
 				best, least = c.server, x
 			}
 		}
@@ -125,12 +125,15 @@ func (f *Farm) foretell(v *view, l *Learned, q *Query, s *sight, k int, p *Pick)
 			chance += 0x9E3779B97F4A7C15
 			c := t.servers[t.draw(mix(chance))]
 			// One that is present scores less as such, and was seen before.
-			if x := f.score(c, size); (best < 0 || x < least) && !p.has(c) {
+			if x := f.score(c, size); (best < 0 || x < least) && !f.picked(q, p, c) {
 				best, least = c, x
 			}
 		}
 		if best < 0 {
-			best = t.next(mix(chance), p)
+			best = f.next(t, mix(chance), q, p)
+		}
+		if best < 0 {
+			break
 		}
 		p.add(best)
 	}

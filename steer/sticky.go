@@ -31,9 +31,9 @@ func (f *Farm) stick(v *view, q *Query, p *Pick) {
 	}
 	k = min(k, MaxAnswers, len(t.servers))
 	for range k {
-		s := f.nearest(t, key, q.Family, p, true)
+		s := f.nearest(t, key, q, p, true)
 		if s < 0 {
-			s = f.nearest(t, key, q.Family, p, false)
+			s = f.nearest(t, key, q, p, false)
 		}
 		if s < 0 {
 			break
@@ -46,7 +46,7 @@ func (f *Farm) stick(v *view, q *Query, p *Pick) {
 }
 
 // nearest returns the server of the family with the least -ln(h)/w that is not yet in the pick, or -1.
-func (f *Farm) nearest(t *tier, key uint64, family Family, p *Pick, bounded bool) int32 {
+func (f *Farm) nearest(t *tier, key uint64, q *Query, p *Pick, bounded bool) int32 {
 	best, bestScore := int32(-1), math.Inf(1)
 	for _, s := range t.servers {
 		st := &f.State[s]
@@ -56,7 +56,7 @@ func (f *Farm) nearest(t *tier, key uint64, family Family, p *Pick, bounded bool
 			w *= degradedShare
 		}
 		// -ln(h) >= 1-h spares most logarithms.
-		if st.Family&family == 0 || 1-unit(h) >= bestScore*w || p.has(s) {
+		if st.Family&q.Family == 0 || 1-unit(h) >= bestScore*w || f.picked(q, p, s) {
 			continue
 		}
 		if bounded && unit(mix(h)) >= f.holds(st) {
