@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +118,14 @@ func (a *agent) noteAbsent(o outcome) {
 	}
 }
 
+// softLimit is the utilisation from which servers get fewer clients, as far as the agent knows.
+func (a *agent) softLimit() float64 {
+	if a.cfg.Soft == nil {
+		return defaultSoft
+	}
+	return *a.cfg.Soft
+}
+
 // reportAll reports on every subject that there is something to say of. The first error of the database ends it: the
 // others would only wait for the same.
 func (a *agent) reportAll(ctx context.Context, collected []Sample) error {
@@ -127,7 +134,7 @@ func (a *agent) reportAll(ctx context.Context, collected []Sample) error {
 			continue
 		}
 		sample := merge(append(s.verdicts(), collected...))
-		sample.dropUnknown(cmp.Or(a.cfg.Soft, defaultSoft))
+		sample.dropUnknown(a.softLimit())
 		for _, p := range s.places {
 			if err := a.reportAt(ctx, s, p, &sample); err != nil {
 				return err
