@@ -169,10 +169,13 @@ func TestAgentRegistersReportsDrainsAndLeaves(t *testing.T) {
 	seq := r.report("web-1").Seq
 	r.awaitReport("web-1", "a report during the drain", func(rep *store.Report) bool { return rep.Seq > seq })
 	wantError(t, r.end(), "")
-	for _, hash := range []string{"srvs", "adms", "reps"} {
+	for _, hash := range []string{"srvs", "reps"} {
 		if got := field(db, hash, "web-1"); got != "" {
 			t.Errorf("%s still has %s", hash, got)
 		}
+	}
+	if got := field(db, "adms", "web-1"); !strings.Contains(got, `"left":"stopped"`) {
+		t.Errorf("Expected it to be remembered that the server left, got %q", got)
 	}
 	app.Close()
 	http.DefaultClient.CloseIdleConnections()

@@ -56,28 +56,20 @@ func (a *agent) remove(life context.Context) {
 			if !p.registered || p.claims > 0 {
 				continue
 			}
-			left, err := a.removeAt(life, s, p)
+			outcome, err := a.removeAt(life, s, p)
 			if err != nil {
 				a.log.Warn("cannot leave; the lease will run out", "service", p.service, "error", err)
 				return
 			}
-			a.log.Info("server stops", "service", p.service, "server", s.id, "left", left)
+			a.log.Info("server leaves", "service", p.service, "server", s.id, "left", outcome == store.Accepted)
 		}
 	}
 }
 
-// removeAt takes the server out of one service, unless an operator's word stands: then it is silent until its agent is
-// back, and what the operator said of it is not forgotten with it. Writing what stands already is how one finds out.
-func (a *agent) removeAt(life context.Context, s *subject, p *place) (left bool, err error) {
+// removeAt takes the server out of one service. What an operator registered, or said of it, stands.
+func (a *agent) removeAt(life context.Context, s *subject, p *place) (store.Outcome, error) {
 	ctx, cancel := context.WithTimeout(life, callTimeout(a.cfg.Interval))
 	defer cancel()
-	held, err := a.db.SetAdmin(ctx, p.service, s.id, "drain", store.ByAgent)
-	if err != nil || held {
-		return false, err
-	}
-	kept, err := a.db.PutServer(ctx, p.service, p.record, store.ByAgent)
-	if err != nil || kept {
-		return false, err
-	}
-	return a.db.DeleteServer(ctx, p.service, s.id)
+	reply, err := a.db.Leave(ctx, p.service, s.id, a.instance, p.seq+1)
+	return reply.Outcome, err
 }

@@ -49,6 +49,7 @@ func expectShares(t *testing.T, got, want map[string]float64, within float64) {
 func admin(m Member, s AdminState) Member { m.Admin = Admin{State: s, Since: 1}; return m }
 func down(m Member) Member                { m.Report.Health, m.Reported = Down, true; return m }
 func silent(m Member) Member              { m.Reported, m.LeaseEnd = true, 1; return m }
+func left(m Member) Member                { m.Left = true; return m }
 
 func TestLadder(t *testing.T) {
 	fallback := Service{Name: "www.example.org.", Fallback: []string{"sorry.example.net."}}
@@ -73,6 +74,12 @@ func TestLadder(t *testing.T) {
 			[]Member{silent(quiet(server(1))), silent(quiet(server(2, func(s *Server) { s.Priority = 1 })))}, OldReports, map[string]float64{"s1": 1}},
 		{"all but maint", Service{}, []Member{down(quiet(server(1))), down(quiet(server(2))), admin(quiet(server(3)), Maint)}, All,
 			map[string]float64{"s1": .5, "s2": .5}},
+		{"one of two has left", Service{}, []Member{left(quiet(server(1))), quiet(server(2))}, Normal, map[string]float64{"s2": 1}},
+		{"full is given, who has left is not", Service{}, []Member{left(quiet(server(1))), reporting(server(2), 1.2)}, LastResort, map[string]float64{"s2": 1}},
+		{"silent is given, who has left is not", Service{}, []Member{left(quiet(server(1))), silent(quiet(server(2)))}, OldReports, map[string]float64{"s2": 1}},
+		{"down is given, who has left is not", Service{}, []Member{left(quiet(server(1))), down(quiet(server(2)))}, All, map[string]float64{"s2": 1}},
+		{"all have left", fallback, []Member{left(quiet(server(1))), left(quiet(server(2)))}, Fallback, nil},
+		{"all have left, no fallback", Service{}, []Member{left(quiet(server(1))), left(quiet(server(2)))}, Nothing, nil},
 		{"all in maint", fallback, []Member{admin(quiet(server(1)), Maint)}, Fallback, nil},
 		{"all in maint, no fallback", Service{}, []Member{admin(quiet(server(1)), Maint)}, Nothing, nil},
 	} {

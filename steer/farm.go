@@ -13,6 +13,7 @@ import (
 type Member struct {
 	Server   *Server
 	Admin    Admin
+	Left     bool     // whether its agent has left, and nobody has reported since: no machine stands behind it
 	Report   Report   // the last one; NoReport when there is none
 	Reported bool     // whether anybody ever reported on it; a server nobody reports on is taken to live
 	LeaseEnd int64    // when the last report stops standing for the server's life; if Reported
@@ -35,6 +36,7 @@ type Gate uint8
 const (
 	Open    Gate = iota
 	InMaint      // an operator took it out
+	HasLeft      // its agent stopped, or went without a word long ago
 	IsDown       // it, or those that probe it, say that it does not serve
 	Silent       // its last report is older than its lease
 	Drained      // an operator drained it, and the drain is over
@@ -44,7 +46,7 @@ const (
 	Taken        // what it may give the level is granted to others
 )
 
-var gateNames = [...]string{"open", "maint", "down", "silent", "drained", "standby", "full", "unfit", "taken"}
+var gateNames = [...]string{"open", "maint", "left", "down", "silent", "drained", "standby", "full", "unfit", "taken"}
 
 func (g Gate) String() string { return gateNames[g] }
 
@@ -357,6 +359,8 @@ func gateOf(m *Member, s *State, now int64) Gate {
 	switch {
 	case m.Admin.State == Maint:
 		return InMaint
+	case m.Left:
+		return HasLeft
 	case m.Report.Health == Down:
 		return IsDown
 	case m.Reported && now >= m.LeaseEnd:
@@ -424,9 +428,18 @@ func clamp(x, lo, hi float64) float64 { return min(max(x, lo), hi) }
 // rampStep is how often, in ms, a farm with a ramp under way is built anew.
 const rampStep = 1000
 
+// passing says whether a server behind the gate is likely to be back by itself.
+func (g Gate) passing() bool {
+	switch g {
+	case Open, InMaint, HasLeft, Drained, Standby, Unfit:
+		return false
+	}
+	return true
+}
+
 // note keeps when this server's state will next change by time alone, and whether it is changing.
 func (f *Farm) note(m *Member, s *State, now int64) {
-	if s.Gate != Open && s.Gate != InMaint && s.Gate != Drained && s.Gate != Standby && s.Gate != Unfit || s.Admit < 1 {
+	if s.Gate.passing() || s.Admit < 1 {
 		f.Busy = true
 	}
 	ramping := m.Joined > 0 && m.Reported && now-m.Joined < int64(f.Settings.SlowStart*1000) ||

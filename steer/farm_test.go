@@ -67,6 +67,13 @@ func TestGateOf(t *testing.T) {
 			if got := gateOf(&m, &State{Ramp: tc.ramp, Admit: tc.admit}, now); got != tc.want {
 				t.Errorf("Expected %v, got %v", tc.want, got)
 			}
+			want := HasLeft
+			if tc.want == InMaint {
+				want = InMaint
+			}
+			if got := gateOf(new(left(m)), &State{Ramp: tc.ramp, Admit: tc.admit}, now); got != want {
+				t.Errorf("Expected %v once it has left, got %v", want, got)
+			}
 		})
 	}
 }

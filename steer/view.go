@@ -14,7 +14,7 @@ const (
 	Normal     Rung = iota // open servers
 	LastResort             // no server is open: those that are full, drained or on standby, yet live
 	OldReports             // nor those: servers whose reports are older than their leases
-	All                    // nor those: every server that no operator took out
+	All                    // nor those: every server that no operator took out and that has not left
 	Fallback               // nor those: the service's fallback names
 	Nothing                // nor those
 )
@@ -36,7 +36,7 @@ func (r Rung) opens(g Gate) bool {
 	case OldReports:
 		return g == Silent
 	case All:
-		return g != InMaint
+		return g != InMaint && g != HasLeft
 	}
 	return false
 }

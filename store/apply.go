@@ -16,6 +16,7 @@ type moment struct {
 	life  int64 // the shard's
 	redis int64 // Redis's: against it stands how old a record is
 	first bool  // the first read of the shard: nothing in it is news
+	whole bool  // the shard is read as a whole: what has changed since the last time is not told in order
 }
 
 // errGap is what follow returns when a stream does not go on where the replica stands.
@@ -165,19 +166,46 @@ func (r *replica) setAdmin(sh *shard, rec record, m moment) error {
 	if err != nil {
 		return err
 	}
-	a := admin{mark: mark{gen: sh.gen}, state: got.State, by: got.By, at: got.Since, since: v.admin.since}
-	if v.admin.at != got.Since || v.admin.state != got.State {
+	a := admin{
+		mark: mark{gen: sh.gen}, state: got.State, by: got.By, at: got.Since, since: v.admin.since,
+		left: got.Left, leftAt: got.LeftAt,
+	}
+	old := v.admin
+	if old.at != a.at || old.state != a.state || old.left != a.left || old.leftAt != a.leftAt {
 		a.since = m.life - max(m.redis-got.Since, 0)
-		v.rejoin(a.state, m)
+		v.rejoin(a.wanted(), m)
 		r.edit(rec.svc)
 	}
 	v.admin = a
+	if a.left != "" && !m.whole && old.leftAt != a.leftAt {
+		v.takeOut()
+	}
 	return nil
+}
+
+// takeOut forgets what a server that left takes along: what was said of it, and its record if its agent wrote that.
+func (v *server) takeOut() {
+	v.own, v.joined, v.fresh = nil, 0, false
+	if v.by == ByAgent && !v.admin.byOperator() {
+		v.rec, v.by = nil, ""
+	}
+}
+
+// hasLeft says whether the server's agent left, and nobody has reported since.
+func (v *server) hasLeft() bool { return v.admin.left != "" && v.own == nil }
+
+// goLost has a server leave of which the database says nothing any more. That is remembered here alone.
+func (v *server) goLost(how string, at int64, m moment) {
+	if !v.admin.byOperator() {
+		v.admin = admin{state: steer.Maint, by: ByAgent, at: at, since: m.life}
+	}
+	v.admin.lost, v.admin.left, v.admin.leftAt = m.life, how, at
+	v.takeOut()
 }
 
 // rejoin notes that a server comes back from where it got no clients.
 func (v *server) rejoin(to steer.AdminState, m moment) {
-	from := v.admin.state
+	from := v.admin.wanted()
 	if (from == steer.Maint || from == steer.Drain) && to != steer.Maint && to != steer.Drain && !m.first {
 		v.joined = m.life
 	}
@@ -207,11 +235,31 @@ func (r *replica) setReport(sh *shard, rec record, m moment) error {
 	r.reported(m.now)
 	r.touch(rec.svc, w.after(old))
 	w.end = m.life + w.lease() - max(m.redis-w.at, 0)
+	w.well = v.wellSince(got, old, m)
 	if got.Reporter != "" {
 		return v.probed(got.Reporter, w)
 	}
+	if v.admin.left != "" && m.whole && w.at <= v.admin.leftAt {
+		return nil // an older copy of the database: the server has left since
+	}
 	v.heard(w, m)
 	return nil
+}
+
+// wellSince is since when, on the life clock, the server is well by the reporter of a report; 0 is always. What was seen
+// here counts before what the database says: it may have been another one then.
+func (v *server) wellSince(got *Report, old *word, m moment) int64 {
+	own := got.Reporter == ""
+	back := old != nil && (old.Health == steer.Down || own && m.life >= old.end) || old == nil && own && v.admin.left != ""
+	switch {
+	case old != nil && !back:
+		return old.well
+	case got.Well > 0 && m.redis > 0:
+		return max(m.life-max(m.redis-got.Well, 0), 1)
+	case back && !m.first:
+		return m.life
+	}
+	return 0
 }
 
 // leap is how much more or less utilised a server has to be for it to be urgent. Less is no news: shares follow utilisation
@@ -262,14 +310,25 @@ func (v *server) probed(reporter string, w *word) error {
 
 // heard takes a report of the server's own agent. A server that comes, or comes back, starts slowly.
 func (v *server) heard(w *word, m moment) {
-	old := v.own
-	back := old != nil && (m.life >= old.end || old.Health == steer.Down && w.Health != steer.Down)
+	old, left := v.own, v.admin.left != ""
+	back := old != nil && (m.life >= old.end || old.Health == steer.Down && w.Health != steer.Down) || left
 	if !m.first && (v.fresh || back) {
-		v.joined, v.isNew = m.life, v.fresh
+		v.joined, v.isNew = m.life, v.fresh && !left
 		v.measured.Since = 0 // a cold server measures its warming up
+	}
+	if left {
+		v.comeBack()
 	}
 	v.own, v.fresh = w, false
 	v.measured = v.measured.Observe(w.Report, m.life, max(w.lease(), leastPause))
+}
+
+// comeBack takes back that a server has left; what an operator wants of it stands.
+func (v *server) comeBack() {
+	v.admin.left, v.admin.leftAt = "", 0
+	if v.admin.by == ByAgent && v.admin.state == steer.Maint {
+		v.admin = admin{}
+	}
 }
 
 // leastPause is the shortest silence, in ms, after which a server's capacity is measured anew.
@@ -305,8 +364,8 @@ func (r *replica) remove(sh *shard, rec record, m moment) {
 		v.admin = admin{}
 	case reporter != "":
 		delete(v.probes, reporter)
-	default:
-		v.own = nil
+	case v.own != nil:
+		v.goLost(LeftSwept, v.own.at, m) // a writer that knows no better has swept it
 	}
 	s.tidy(id)
 	r.edit(rec.svc)

@@ -136,7 +136,8 @@ func member(static *steer.Server, v *server, known bool, now, life int64, next *
 		m.Server = v.rec
 	}
 	shift := now - life
-	m.Admin = steer.Admin{State: v.admin.state, Since: v.admin.since + shift}
+	m.Admin = steer.Admin{State: v.admin.wanted(), Since: v.admin.since + shift}
+	m.Left = v.hasLeft()
 	m.Measured = v.measured
 	if v.joined > 0 && !(known && v.isNew) { // one that the Corefile knew served before its agent came
 		m.Joined = v.joined + shift

@@ -167,12 +167,34 @@ func (c *Client) Report(ctx context.Context, r Report) (ReportReply, error) {
 	if err := r.Check(); err != nil {
 		return ReportReply{}, fmt.Errorf("report of %s of %s: %w", clip(r.ID), clip(r.Service), err)
 	}
-	r.At = 0
+	r.At, r.Well = 0, 0
 	data, err := encode(r)
 	if err != nil {
 		return ReportReply{}, fmt.Errorf("report of %s of %s: %w", r.ID, r.Service, err)
 	}
-	got, err := c.run(ctx, scriptReport, r.Service, r.field(), data)
+	return c.report(ctx, r.Service, r.field(), data)
+}
+
+// Leave is an agent's last report: it takes the server out of service until somebody reports on it again. A server that
+// stands in a Corefile, or that an operator registered, is remembered as one that left. Agent and seq are those of a
+// report, or empty.
+func (c *Client) Leave(ctx context.Context, service, id, agent string, seq uint64) (ReportReply, error) {
+	if err := checkNames(service, id); err != nil {
+		return ReportReply{}, err
+	}
+	data, err := encode(struct {
+		Leave bool   `json:"leave"`
+		Agent string `json:"agent,omitempty"`
+		Seq   uint64 `json:"seq,omitempty"`
+	}{true, agent, seq})
+	if err != nil {
+		return ReportReply{}, fmt.Errorf("leave of %s of %s: %w", id, service, err)
+	}
+	return c.report(ctx, service, id, data)
+}
+
+func (c *Client) report(ctx context.Context, service, field, data string) (ReportReply, error) {
+	got, err := c.run(ctx, scriptReport, service, field, data)
 	if err != nil {
 		return ReportReply{}, err
 	}

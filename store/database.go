@@ -37,6 +37,8 @@ type ServerRecord struct {
 	Admin      steer.AdminState
 	AdminBy    string
 	AdminSince int64             // ms, Redis's clock; 0 if nobody ever set it
+	Left       string            // LeftStopped or LeftSwept: its agent left, and nobody has reported since; else empty
+	LeftAt     int64             // ms, Redis's clock
 	Report     *Report           // its own agent's last; nil if there is none
 	Probes     map[string]Report // by reporter
 }
@@ -48,6 +50,10 @@ func (c *Client) Read(ctx context.Context) (*Database, error) {
 	db := &Database{replica: newReplica()}
 	db.replica.once = true
 	byName := make(map[string]*ServiceRecord)
+	var err error
+	if db.Nodes, err = c.Nodes(ctx); err != nil {
+		return nil, err
+	}
 	for i := range Shards {
 		d, err := fetchShard(ctx, c.db, c.prefix, i, nil)
 		if err != nil {
@@ -64,9 +70,7 @@ func (c *Client) Read(ctx context.Context) (*Database, error) {
 		slices.SortFunc(s.Servers, func(a, b ServerRecord) int { return strings.Compare(a.ID, b.ID) })
 		db.Services = append(db.Services, *s)
 	}
-	var err error
-	db.Nodes, err = c.Nodes(ctx)
-	return db, err
+	return db, nil
 }
 
 // take loads a shard the way replicas do, and lists what they take. Its clock is Redis's.
@@ -75,6 +79,13 @@ func (db *Database) take(shard int, d *dump, byName map[string]*ServiceRecord) {
 	r.counts.recent = r.counts.recent[:0]
 	r.load(shard, d, d.now)
 	db.Bad = append(db.Bad, r.counts.recent...)
+	for _, n := range db.Nodes {
+		for _, l := range n.Left {
+			if Shard(l.Service) == shard {
+				r.remember(l)
+			}
+		}
+	}
 	reports := reportsOf(d)
 	for name, s := range r.shards[shard].services {
 		rec := &ServiceRecord{Name: name, Service: s.spec, Shard: shard}
@@ -126,7 +137,7 @@ func reportsOf(d *dump) map[[2]string]*Report {
 
 func (v *server) record(svc, id string, reports map[[2]string]*Report) ServerRecord {
 	rec := ServerRecord{
-		ID: id, Server: v.rec, By: v.by, Admin: v.admin.state, AdminBy: v.admin.by, AdminSince: v.admin.at,
+		ID: id, Server: v.rec, By: v.by, Admin: v.admin.wanted(), AdminBy: v.admin.by, AdminSince: v.admin.at,
 		Report: reports[[2]string{svc, id}],
 	}
 	if rec.By == "" && v.rec != nil {
@@ -134,6 +145,9 @@ func (v *server) record(svc, id string, reports map[[2]string]*Report) ServerRec
 	}
 	if rec.Admin == "" {
 		rec.Admin = steer.Ready
+	}
+	if v.hasLeft() {
+		rec.Left, rec.LeftAt = v.admin.left, v.admin.leftAt
 	}
 	for reporter := range v.probes {
 		if r := reports[[2]string{svc, id + "@" + reporter}]; r != nil {

@@ -59,6 +59,11 @@ func (p *flat) field(name string, r *Report, nums *[7]float64) (ok bool) {
 		r.Agent, ok = p.copied()
 	case "seq":
 		r.Seq, ok = p.whole()
+	case "well":
+		var n uint64
+		n, ok = p.whole()
+		r.Well = int64(n)
+		ok = ok && n <= maxTime
 	case "at":
 		var n uint64
 		n, ok = p.whole()

@@ -1,5 +1,11 @@
 package store
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // load takes what a whole shard holds. What the database no longer holds is removed if it is still the same database
 // (the epoch stands and the revision went on), and else kept as an orphan: a flush, a restart without data or a fail-over
 // to an older copy takes no server out of service.
@@ -8,7 +14,7 @@ func (r *replica) load(shard int, d *dump, now int64) {
 	another := sh.loaded && (d.epoch != sh.epoch || d.rev < sh.rev)
 	sh.clock.hear(now)
 	sh.gen++
-	m := moment{now: now, life: sh.clock.at(now), redis: d.now, first: !sh.read}
+	m := moment{now: now, life: sh.clock.at(now), redis: d.now, first: !sh.read, whole: true}
 	for _, rec := range d.records {
 		r.apply(sh, shard, rec, false, m)
 	}
@@ -67,7 +73,9 @@ func (k *mark) gone(gen uint32, another bool, life int64) bool {
 
 func (r *replica) prune(sh *shard, name string, s *service, another bool, life int64) {
 	for id, v := range s.servers {
-		if v.own != nil && v.own.gone(sh.gen, another, life) {
+		// A server that has left by what was read leaves nothing behind, whatever database it is.
+		kept := another && (v.admin.left == "" || v.admin.gen != sh.gen)
+		if v.own != nil && v.own.gone(sh.gen, kept, life) {
 			v.own = nil
 			r.touch(name, urgent)
 		}
@@ -77,12 +85,12 @@ func (r *replica) prune(sh *shard, name string, s *service, another bool, life i
 				r.touch(name, urgent)
 			}
 		}
-		// What an agent wanted of its own server, it will say again.
-		if v.admin.state != "" && v.admin.gone(sh.gen, another && v.admin.by != ByAgent, life) {
+		// What an agent wanted of its own server, it will say again; unless it has left.
+		if v.admin.state != "" && v.admin.gone(sh.gen, another && (v.admin.by != ByAgent || v.admin.left != ""), life) {
 			v.admin = admin{}
 			r.edit(name)
 		}
-		if v.rec != nil && v.gone(sh.gen, another, life) {
+		if v.rec != nil && v.gone(sh.gen, kept, life) {
 			v.rec, v.by = nil, ""
 			r.edit(name)
 		}
@@ -126,10 +134,43 @@ func (s *service) dropOrphans(life int64) (dropped bool) {
 		return false
 	}
 	for id, v := range s.servers {
-		if v.rec != nil && v.lost != 0 && life-v.lost > orphanage {
-			delete(s.servers, id)
-			dropped = true
+		if v.rec == nil || v.lost == 0 || life-v.lost <= orphanage {
+			continue
 		}
+		dropped = true
+		if v.own == nil || life < v.own.end {
+			delete(s.servers, id)
+			continue
+		}
+		// It may stand in a Corefile, and its agent is gone.
+		v.rec, v.by, v.mark = nil, "", mark{}
+		v.goLost(LeftSwept, v.own.at, moment{life: life})
+	}
+	if dropped {
+		s.forgetLeft()
 	}
 	return dropped
+}
+
+// maxLeft bounds the servers of a service that the database has lost, and that have left.
+const maxLeft = 1000
+
+// forgetLeft forgets, when there are too many, the servers that left first.
+func (s *service) forgetLeft() {
+	var left []string
+	for id, v := range s.servers {
+		if v.rec == nil && v.hasLeft() && v.admin.lost != 0 && !v.admin.byOperator() {
+			left = append(left, id)
+		}
+	}
+	if len(left) <= maxLeft {
+		return
+	}
+	slices.SortFunc(left, func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.servers[a].admin.leftAt, s.servers[b].admin.leftAt), strings.Compare(a, b))
+	})
+	for _, id := range left[:len(left)-maxLeft] {
+		s.servers[id].admin = admin{}
+		s.tidy(id)
+	}
 }

@@ -254,11 +254,20 @@ func checkPlace(s *steer.Server) error {
 	return nil
 }
 
-// adminRecord is a field of a service's admin states hash.
+// The ways in which a server whose agent has spoken for it leaves.
+const (
+	LeftStopped = "stopped" // its agent stopped, and took it out
+	LeftSwept   = "swept"   // its agent went without a word, and has been silent for an hour
+)
+
+// adminRecord is a field of a service's admin states hash. Of a server that has left and that no operator took out it
+// says maint by its agent, for readers that know nothing of Left.
 type adminRecord struct {
-	State steer.AdminState `json:"state"`
-	Since int64            `json:"since"` // ms on Redis's clock
-	By    string           `json:"by,omitempty"`
+	State  steer.AdminState `json:"state"`
+	Since  int64            `json:"since"` // ms on Redis's clock
+	By     string           `json:"by,omitempty"`
+	Left   string           `json:"left,omitempty"`    // how the server left; nobody has reported on it since
+	LeftAt int64            `json:"left_at,omitempty"` // ms on Redis's clock
 }
 
 func decodeAdmin(id, data string) (*adminRecord, error) {
@@ -271,6 +280,12 @@ func decodeAdmin(id, data string) (*adminRecord, error) {
 	}
 	if rec.Since <= 0 || rec.Since > maxTime {
 		return nil, bad("range", "since %d: expected ms since 1970", rec.Since)
+	}
+	if rec.Left != "" && (rec.LeftAt <= 0 || rec.LeftAt > maxTime) {
+		return nil, bad("range", "left_at %d: expected ms since 1970", rec.LeftAt)
+	}
+	if len(rec.Left) > maxID {
+		return nil, bad("size", "left: expected at most %d octets", maxID)
 	}
 	return rec, CheckAdmin(rec.State)
 }
@@ -299,8 +314,8 @@ func decodeReport(service, field, data string) (*Report, error) {
 			return nil, err
 		}
 	}
-	if r.At <= 0 || r.At > maxTime {
-		return nil, bad("range", "at %d: expected ms since 1970", r.At)
+	if r.At <= 0 || r.At > maxTime || r.Well < 0 || r.Well > maxTime {
+		return nil, bad("range", "at %d, well %d: expected ms since 1970", r.At, r.Well)
 	}
 	return r, r.check()
 }

@@ -85,15 +85,29 @@ type admin struct {
 	mark
 	state     steer.AdminState // empty is ready
 	by        string
-	at, since int64 // ms on Redis's clock, and on the life clock
+	at, since int64  // ms on Redis's clock, and on the life clock
+	left      string // how the server left; empty if it did not
+	leftAt    int64  // ms on Redis's clock
 }
+
+// wanted is what is wanted of the server, apart from its having left.
+func (a *admin) wanted() steer.AdminState {
+	if a.left != "" && a.by == ByAgent {
+		return ""
+	}
+	return a.state
+}
+
+// byOperator says whether an operator wants it so.
+func (a *admin) byOperator() bool { return a.state != "" && a.by != ByAgent }
 
 // word is the last that one reporter said of a server.
 type word struct {
 	mark
 	steer.Report
-	at  int64 // ms on Redis's clock: what tells one report from the next
-	end int64 // life ms at which it stops standing
+	at   int64 // ms on Redis's clock: what tells one report from the next
+	end  int64 // life ms at which it stops standing
+	well int64 // life ms since when the server is well again, by this reporter; 0 is always
 }
 
 func newReplica() *replica {

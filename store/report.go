@@ -28,6 +28,7 @@ type Report struct {
 	Lease       float64      `json:"lease"`                 // seconds for which the report stands; required
 	Agent       string       `json:"agent,omitempty"`       // this run of the agent; with it goes Seq
 	Seq         uint64       `json:"seq,omitempty"`         // 1 at the agent's start, then growing
+	Well        int64        `json:"well,omitempty"`        // ms on Redis's clock, set by the database: since when it is well again; 0 is always
 	At          int64        `json:"at,omitempty"`          // ms on Redis's clock; set by the database, not by agents
 }
 

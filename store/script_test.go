@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,11 +104,18 @@ func TestScripts(t *testing.T) {
 		{"admin", www, []string{"a", "off"}, "FARM state"},
 		{"admin", www, []string{"a", "drain", "me"}, "FARM by"},
 
-		{"service", www, []string{"set", `{"policy":"first"}`}, "OK 17"},
-		{"service", www, []string{"set", `{"policy":"first"}`}, "OK 17"},
+		{"report", www, []string{"a", `{"leave":true,"agent":"1","seq":1}`}, "OK 17"}, // the one before had no agent
+		{"report", www, []string{"a", `{"leave":true,"agent":"1","seq":1}`}, "UNKNOWN 17"},
+		{"server", www, []string{"a", "set", a}, "OK 18"},
+		{"report", www, []string{"a", report(`,"agent":"1","seq":1`)}, "OK 20"}, // and it is taken back that it left
+		{"report", www, []string{"a", `{"leave":true,"agent":"2","seq":1}`}, "CLAIMED 20 1"},
+		{"report", www, []string{"x@p", `{"leave":true}`}, "FARM leave"},
+
+		{"service", www, []string{"set", `{"policy":"first"}`}, "OK 21"},
+		{"service", www, []string{"set", `{"policy":"first"}`}, "OK 21"},
 		{"service", www, []string{"set", `first`}, "FARM record"},
-		{"service", www, []string{"del"}, "OK 18"},
-		{"service", www, []string{"del"}, "NONE 19"},
+		{"service", www, []string{"del"}, "OK 22"},
+		{"service", www, []string{"del"}, "NONE 23"},
 	}
 	for _, tt := range tests {
 		if got := script(r, tt.name, tt.svc, tt.args...); got != tt.want && !(strings.HasPrefix(tt.want, "FARM") && strings.Contains(got, tt.want)) {
@@ -117,8 +125,8 @@ func TestScripts(t *testing.T) {
 	if left := r.Do("KEYS", "*"); strings.Contains(left, www) {
 		t.Errorf("the service left %q", left)
 	}
-	if n := r.Do("XLEN", tag("chg")); n != "19" {
-		t.Errorf("%s changes, want 19", n)
+	if n := r.Do("XLEN", tag("chg")); n != "23" {
+		t.Errorf("%s changes, want 23", n)
 	}
 }
 
@@ -185,6 +193,92 @@ func TestSweep(t *testing.T) {
 	left := strings.Fields(r.Do("HKEYS", tag("srvs:"+www)))
 	if slices.Sort(left); !slices.Equal(left, []string{"a", "op", "out"}) {
 		t.Errorf("left are %v, want a, op and out", left)
+	}
+	for id, want := range map[string]bool{"a": false, "b": true, "c": true, "gone": true, "op": false, "out": false} {
+		if got := strings.Contains(r.Do("HGET", tag("adms:"+www), id), `"left":"swept"`); got != want {
+			t.Errorf("%s is remembered as swept: %v, want %v", id, got, want)
+		}
+	}
+}
+
+// Who may say what of a server whose agent has left, and what is remembered then.
+func TestScriptsOfAServerThatLeft(t *testing.T) {
+	r := storetest.Start(t)
+	const pure, gone = `{"state":"maint","since":N,"by":"agent","left":"stopped","left_at":N}`, ""
+	op := func(state, more string) string {
+		return `{"state":"` + state + `","since":N,"by":"operator"` + more + `}`
+	}
+	const left = `,"left":"stopped","left_at":N`
+	set := []string{"server", "a", "set", `{"addresses":["192.0.2.1"],"by":"agent"}`}
+	byOperator := []string{"server", "a", "set", `{"addresses":["192.0.2.1"]}`}
+	report, leave := []string{"report", "a", `{"lease":5}`}, []string{"report", "a", `{"leave":true}`}
+	admin := func(state, by string) []string { return []string{"admin", "a", state, by} }
+	for _, tt := range []struct {
+		name       string
+		acts       [][]string
+		admin      string // what is remembered, times as N
+		registered string // HEXISTS
+		reported   string
+	}{
+		{"stops", [][]string{set, report, leave}, pure, "0", "0"},
+		{"stops, and is registered by an operator", [][]string{byOperator, report, leave}, pure, "1", "0"},
+		{"is reported on by hand, and stops", [][]string{report, leave}, pure, "0", "0"},
+		{"stops while an operator drains it", [][]string{set, report, admin("drain", "operator"), leave}, op("drain", left), "1", "0"},
+		{"stops while it drains itself", [][]string{set, report, admin("drain", "agent"), leave}, pure, "0", "0"},
+		{"comes back", [][]string{set, report, leave, set, admin("ready", "agent"), report}, gone, "1", "1"},
+		{"is registered, not heard", [][]string{set, report, leave, set, admin("ready", "agent")}, pure, "1", "0"},
+		{"comes back and an operator drains it", [][]string{set, report, admin("drain", "operator"), leave, set, admin("ready", "agent"), report},
+			op("drain", ""), "1", "1"},
+		{"drains itself before it is heard", [][]string{set, report, leave, set, admin("drain", "agent"), report},
+			`{"state":"drain","since":N,"by":"agent"}`, "1", "1"},
+		{"an operator has it ready", [][]string{report, []string{"report", "b", `{"lease":5}`}, leave, admin("ready", "operator")}, op("ready", ""), "0", "0"},
+		{"an operator takes back a drain first", [][]string{set, report, admin("drain", "operator"), leave, admin("ready", "operator")}, pure, "1", "0"},
+		{"an operator puts it in maint, and takes that back", [][]string{set, report, leave, admin("maint", "operator"), admin("ready", "operator")}, pure, "0", "0"},
+		{"an operator deletes it", [][]string{set, report, leave, {"server", "a", "del"}}, gone, "0", "0"},
+		{"a prober reports", [][]string{set, report, leave, {"report", "a@p", `{"lease":5}`}}, pure, "0", "0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			script(r, "service", www, "del")
+			for _, act := range tt.acts {
+				if got := script(r, act[0], www, act[1:]...); strings.Contains(got, "FARM") || strings.Contains(got, "ERR") {
+					t.Fatalf("%q: %s", act, got)
+				}
+			}
+			got := regexp.MustCompile(`[0-9]{13}`).ReplaceAllString(r.Do("HGET", tag("adms:"+www), "a"), "N")
+			if got != tt.admin {
+				t.Errorf("remembered is %s, want %s", got, tt.admin)
+			}
+			if got := r.Do("HEXISTS", tag("srvs:"+www), "a") + r.Do("HEXISTS", tag("reps:"+www), "a"); got != tt.registered+tt.reported {
+				t.Errorf("registered and reported %s, want %s%s", got, tt.registered, tt.reported)
+			}
+		})
+	}
+}
+
+// Of a service a thousand servers are remembered that left: who comes and goes under ever new names fills nothing.
+func TestServersThatLeaveAreForgottenInTurn(t *testing.T) {
+	r := storetest.Start(t)
+	script(r, "admin", www, "op", "maint")
+	for i := range 1000 {
+		r.Do("HSET", tag("adms:"+www), fmt.Sprintf("s%d", i), fmt.Sprintf(`{"state":"maint","since":1,"by":"agent","left":"stopped","left_at":%d}`, i+1))
+	}
+	for i := range 20 {
+		script(r, "report", www, fmt.Sprintf("new%d", i), `{"leave":true}`)
+	}
+	if n := r.Do("HLEN", tag("adms:"+www)); n != "1001" {
+		t.Errorf("%s are remembered, want 1001", n)
+	}
+	if r.Do("HEXISTS", tag("adms:"+www), "op") != "1" {
+		t.Error("what an operator said is forgotten")
+	}
+	news := 0
+	for i := range 20 {
+		if r.Do("HEXISTS", tag("adms:"+www), fmt.Sprintf("new%d", i)) == "1" {
+			news++
+		}
+	}
+	if news != 20 {
+		t.Errorf("%d of the last 20 are remembered", news)
 	}
 }
 

@@ -35,6 +35,7 @@ type stateLine struct {
 	Data     json.RawMessage `json:"d,omitempty"`
 	Left     int64           `json:"left,omitempty"`     // of a report's lease; may be negative
 	Ago      int64           `json:"ago,omitempty"`      // since an admin state was set
+	Well     int64           `json:"well,omitempty"`     // since the server is well again, by a report; 0 is always
 	Lost     bool            `json:"lost,omitempty"`     // an orphan
 	Capacity float64         `json:"capacity,omitempty"` // of a server, measured
 
@@ -76,13 +77,20 @@ func (v *server) lines(out []stateLine, svc, id string, life int64) []stateLine 
 		line(kindServer, id, v.lost != 0, serverRecord{*v.rec, v.by}).Capacity = v.measured.Capacity
 	}
 	if a := &v.admin; a.state != "" {
-		line(kindAdmin, id, a.lost != 0, adminRecord{a.state, a.at, a.by}).Ago = life - a.since
+		line(kindAdmin, id, a.lost != 0, adminRecord{a.state, a.at, a.by, a.left, a.leftAt}).Ago = life - a.since
+	}
+	report := func(id string, w *word) {
+		l := line(kindReport, id, w.lost != 0, w.wire())
+		l.Left = w.end - life
+		if w.well > 0 {
+			l.Well = max(life-w.well, 1)
+		}
 	}
 	if v.own != nil {
-		line(kindReport, id, v.own.lost != 0, v.own.wire()).Left = v.own.end - life
+		report(id, v.own)
 	}
 	for reporter, w := range v.probes {
-		line(kindReport, id+"@"+reporter, w.lost != 0, w.wire()).Left = w.end - life
+		report(id+"@"+reporter, w)
 	}
 	return out
 }
@@ -201,6 +209,9 @@ func (r *replica) restoreRecord(l *stateLine, now int64) {
 	case kindReport:
 		if w := v.word(reporter); w != nil {
 			w.lost, w.end = lost, m.life+clampMS(l.Left)
+			if l.Well > 0 {
+				w.well = m.life - clampMS(l.Well)
+			}
 		}
 	}
 }

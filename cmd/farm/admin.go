@@ -18,7 +18,12 @@ var adminWords = []struct {
 	state       steer.AdminState
 	short, long string
 }{
-	{steer.Ready, "Put servers back into service", "Put servers back into service, whoever took them out."},
+	{steer.Ready, "Put servers back into service", `Put servers back into service, whoever took them out.
+
+A server whose agent has left has no machine behind it, as far as anybody knows. If it
+was drained or in maint as well, ready takes that back, and its agent brings it into
+service when it reports; if it was not, ready puts it into service without an agent.
+With --all, servers that have left stay so.`},
 	{steer.Drain, "Give servers fewer clients, then none", `Give servers fewer clients and then none, over the drain time of their service. A
 drained server is still answered as a last resort, when no other is left.`},
 	{steer.Maint, "Take servers out at once", `Take servers out at once. A server in maint is given to nobody, whatever else has
@@ -140,7 +145,7 @@ func (a *app) admin(state steer.AdminState, s *scope, args []string) error {
 		if places, err = w.places(s, args); err != nil {
 			return err
 		}
-		list, err := w.setAll(ctx, db, state, places)
+		list, err := w.setAll(ctx, db, state, places, !s.all)
 		if said := a.printDone(list); err == nil {
 			err = said
 		}
@@ -153,11 +158,16 @@ func (a *app) admin(state steer.AdminState, s *scope, args []string) error {
 	return a.awaitDrained(places)
 }
 
-// setAll sets the states one after the other, up to the first that fails, and returns what it did.
-func (w *world) setAll(ctx context.Context, db *store.Client, state steer.AdminState, places []place) ([]done, error) {
+// setAll sets the states one after the other, up to the first that fails, and returns what it did. Servers that have left
+// are put into service without an agent only if they are named.
+func (w *world) setAll(ctx context.Context, db *store.Client, state steer.AdminState, places []place, named bool) ([]done, error) {
 	list := []done{}
 	for _, p := range places {
 		r := w.record(p.service, p.id)
+		if state == steer.Ready && r.Left != "" && r.Admin == steer.Ready && !named {
+			list = append(list, done{Service: p.service, Server: p.id, Did: "unchanged, left", Note: "name it to put it into service without an agent"})
+			continue
+		}
 		if _, err := db.SetAdmin(ctx, p.service, p.id, state, store.ByOperator); err != nil {
 			return list, err
 		}
@@ -166,12 +176,26 @@ func (w *world) setAll(ctx context.Context, db *store.Client, state steer.AdminS
 			d.Did = "changed"
 			d.Changes = []change{{"admin", string(r.Admin), string(state)}}
 		}
+		if state == steer.Ready && r.Left != "" {
+			d = readyOfLeft(d, r)
+		}
 		if state == steer.Drain && r.Admin == steer.Ready {
 			d.Note = "drained in " + span(seconds(w.snap.Farm(p.service).Settings.Drain))
 		}
 		list = append(list, d)
 	}
 	return list, nil
+}
+
+// readyOfLeft says what ready does to a server that has left.
+func readyOfLeft(d done, r *store.ServerRecord) done {
+	if r.Admin != steer.Ready {
+		d.Note = "its agent has left: it is in service when one reports, or after another ready"
+		return d
+	}
+	d.Did, d.Changes = "changed", []change{{"agent", r.Left, "none"}}
+	d.Note = "in service without an agent"
+	return d
 }
 
 // warnOfNone tells when a service has no other open server than those that were just taken out.

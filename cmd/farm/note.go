@@ -15,6 +15,8 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord, l
 	switch c.State.Gate {
 	case steer.InMaint:
 		return "taken out by " + w.adminSince(r)
+	case steer.HasLeft:
+		return w.whyLeft(r)
 	case steer.Drained:
 		return "drained by " + w.adminSince(r)
 	case steer.IsDown:
@@ -90,6 +92,15 @@ func (w *world) whyDown(r *store.ServerRecord) string {
 		}
 	}
 	return withReason(fmt.Sprintf("down, say %d of %s", down, count(len(r.Probes), "prober")), reason)
+}
+
+// whyLeft says how the server left, and what brings it back.
+func (w *world) whyLeft(r *store.ServerRecord) string {
+	how := "its agent stopped " + agoText(w.ago(r.LeftAt))
+	if r.Left != store.LeftStopped {
+		how = "its agent fell silent, and was swept " + agoText(w.ago(r.LeftAt))
+	}
+	return how + "; given to nobody until an agent reports, or \"farm ready\" puts it into service without one"
 }
 
 func withReason(what, reason string) string {

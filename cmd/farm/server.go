@@ -123,7 +123,7 @@ Corefile only is taken into the database with what the Corefile says of it.`,
 				if err := merge(c.Flags(), serverFields, &now); err != nil {
 					return err
 				}
-				return a.setServer(ctx, db, service, old, now, existed, w.record(service, id).By)
+				return a.setServer(ctx, db, service, old, now, existed, w.record(service, id))
 			})
 		},
 	}
@@ -141,7 +141,7 @@ func (w *world) standing(service, id string) (steer.Server, bool) {
 	return steer.Server{}, false
 }
 
-func (a *app) setServer(ctx context.Context, db *store.Client, service string, old, now steer.Server, existed bool, by string) error {
+func (a *app) setServer(ctx context.Context, db *store.Client, service string, old, now steer.Server, existed bool, r *store.ServerRecord) error {
 	changes := changesOf(serverFields, &old, &now)
 	if existed && len(changes) == 0 {
 		return a.printDone([]done{{Service: service, Server: now.ID, Did: did(existed, changes)}})
@@ -150,7 +150,10 @@ func (a *app) setServer(ctx context.Context, db *store.Client, service string, o
 		return err
 	}
 	d := done{Service: service, Server: now.ID, Did: did(existed, changes), Changes: changes}
-	if by == store.ByAgent {
+	switch {
+	case r.Left != "":
+		d.Note = "its agent has left: given to nobody until one reports, or farm ready"
+	case r.By == store.ByAgent:
 		d.Note = "it was its agent's until now"
 	}
 	return a.printDone([]done{d})

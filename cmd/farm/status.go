@@ -18,9 +18,13 @@ its share of the answers to clients of no region; then the replicas (CoreDNS
 servers) that follow the database, and the records that no replica takes.
 
 STATE is open, or why a server takes no part in normal answers: maint, down,
-silent (its last report is older than its lease), drained, or full. UTIL and RPS
-are as last reported. LEASE is what is left of the last report's; a server without
-one is taken to live. REPORTED BY names the server's own agent, and probers.
+left (its agent has left), silent (its last report is older than its lease),
+drained, or full. UTIL and RPS are as last reported. LEASE is what is left of the
+last report's. AGENT is what the server's own agent does: none was ever there, and
+the server is taken to live; it reports; it is silent, its lease is over; it has
+stopped; or it was swept, an hour after it had fallen silent. A server whose agent
+stopped or was swept is given to nobody until an agent reports again, or an operator
+says "farm ready". REPORTED BY names the server's own agent, and probers.
 CAPACITY and SHARE are those of a replica that has just started: what a replica
 measures over time stands in its memory alone. SERVICES and SERVERS of a replica are
 those of the database; its Corefile's come on top. LAG counts changes that it has
@@ -114,11 +118,25 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		s.Reporters = append(s.Reporters, "agent")
 	}
 	s.Reporters = append(s.Reporters, slices.Sorted(maps.Keys(r.Probes))...)
+	s.Agent = w.agent(r)
 	if len(s.Reporters) > 0 {
 		s.LeaseLeft = w.leaseLeft(r)
 		s.Health = healthOf(c, s.Health, r.Report != nil || *s.LeaseLeft > 0)
 	}
 	return s
+}
+
+// agent says what the server's own agent does.
+func (w *world) agent(r *store.ServerRecord) string {
+	switch {
+	case r.Left != "":
+		return r.Left
+	case r.Report == nil:
+		return "none"
+	case leaseEnd(r.Report) <= w.Now:
+		return "silent"
+	}
+	return "reports"
 }
 
 // healthOf is what the server's own agent said last of its health, unless the probers have outvoted it. What is heard

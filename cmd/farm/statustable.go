@@ -56,6 +56,7 @@ type serverStatus struct {
 	Port      uint16       `json:"port,omitempty"`
 	By        string       `json:"by"`
 	Reporters []string     `json:"reporters,omitempty"`
+	Agent     string       `json:"agent"` // none, reports, silent, stopped or swept
 	Note      string       `json:"note,omitempty"`
 	Reserved  float64      `json:"reserved,omitempty"` // part that grants have reserved
 }
@@ -107,7 +108,7 @@ func (s *statusOf) write(w io.Writer, wide bool) error {
 }
 
 func (s *statusOf) serverTable(wide bool) *table {
-	header := []string{"SERVICE", "SERVER", "STATE", "ADMIN", "HEALTH", "UTIL", "RPS", "CAPACITY", "SHARE", "LEASE", "REGION", "PRIO", "REPORTED BY"}
+	header := []string{"SERVICE", "SERVER", "STATE", "ADMIN", "HEALTH", "UTIL", "RPS", "CAPACITY", "SHARE", "LEASE", "REGION", "PRIO", "AGENT", "REPORTED BY"}
 	if wide {
 		header = append(header, "WEIGHT", "EPS", "IN FLIGHT", "LATENCY", "PORT", "REGISTERED BY", "ADDRESSES")
 	}
@@ -127,7 +128,7 @@ func (s *statusOf) serverTable(wide bool) *table {
 func (v *serverStatus) cells(service string, wide bool) []string {
 	cells := []string{
 		service, v.ID, v.Gate, v.Admin, string(v.Health), known(v.Util, percent), known(v.RPS, quantity),
-		known(v.Capacity, quantity), share(v.Share), known(v.LeaseLeft, leaseText), v.Region, strconv.Itoa(int(v.Priority)),
+		known(v.Capacity, quantity), share(v.Share), known(v.LeaseLeft, leaseText), v.Region, strconv.Itoa(int(v.Priority)), v.Agent,
 		strings.Join(v.Reporters, ","),
 	}
 	if !wide {

@@ -72,13 +72,29 @@ if by ~= 'operator' and by ~= 'agent' then return refuse('by: expected operator 
 local text = redis.call('HGET', KEYS[5], id)
 local old = text and object(text) or {state = 'ready'}
 if by == 'agent' and old.state ~= 'ready' and old.by ~= 'agent' then return unchanged('KEPT') end
--- An operator's ready is passed on even if ready stands: readers may keep a state that a flushed database has lost.
-if old.state == state and (old.by == by or by == 'agent') then return unchanged('OK') end
-if state == 'ready' then return {'OK', change('del', 'admin', id, '', {'HDEL', KEYS[5], id})} end
+
+-- left is what is remembered of a server whose agent has left: report.lua says so, and takes it back.
+local left = ''
+if type(old.left) == 'string' and type(old.left_at) == 'number' then
+  left = string.format(',"left":"%s","left_at":%.0f', old.left:match('^%l+') or 'stopped', old.left_at)
+  if old.by == 'agent' and old.state == 'maint' then old.state = 'left' end
+end
+local function record(state, since, by, more)
+  return string.format('{"state":"%s","since":%s,"by":"%s"%s}', state, since, by, more)
+end
+local function set(data) return {'OK', change('set', 'admin', id, data, {'HSET', KEYS[5], id, data})} end
+
+-- A server that has left is ready when its agent reports, or when an operator has nothing else to take back.
+if left ~= '' and state == 'ready' and (by == 'agent' or old.state ~= 'left') then
+  if old.state == 'left' then return unchanged('OK') end
+  return set(record('maint', string.format('%.0f', old.left_at), 'agent', left))
+end
+-- An operator's ready is written even if ready stands: readers may keep a state that a flushed database has lost.
+if old.state == state and (old.by == by or by == 'agent') and (state ~= 'ready' or by == 'agent') then return unchanged('OK') end
+if state == 'ready' and by == 'agent' then return {'OK', change('del', 'admin', id, '', {'HDEL', KEYS[5], id})} end
 if not text and redis.call('HLEN', KEYS[5]) >= 100000 then
   return refuse('too many admin states: at most 100000 a service')
 end
 if not ensure() then return refuse('too many services: at most 10000 a shard') end
-local since = old.state == state and type(old.since) == 'number' and string.format('%.0f', old.since) or now
-local data = '{"state":"' .. state .. '","since":' .. since .. ',"by":"' .. by .. '"}'
-return {'OK', change('set', 'admin', id, data, {'HSET', KEYS[5], id, data})}
+local since = old.state == state and state ~= 'ready' and type(old.since) == 'number' and string.format('%.0f', old.since) or now
+return set(record(state, since, by, state == 'ready' and '' or left))
