@@ -108,11 +108,13 @@ func FuzzAgentCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, lines string) {
 		var a agentCheck
 		for line := range strings.SplitSeq(lines, "\n") {
-			next, err := a.next(line)
-			if err != nil {
-				continue
+			before := a
+			if odd := a.take(line); odd != "" && !strings.Contains(strings.ToLower(line), strings.ToLower(odd)) {
+				t.Errorf("%q: %q is odd, and not in it", line, odd)
 			}
-			a = next
+			if len(line) == 0 && a != before {
+				t.Errorf("an empty line changes %+v to %+v", before, a)
+			}
 			s := a.sample()
 			if s.dropUnusable(); len(s.Absent) > 0 {
 				t.Errorf("%q gives %v", line, s.Absent)
