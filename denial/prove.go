@@ -63,7 +63,7 @@ func (g *guard) sign(nsec *dns.NSEC, soa *dns.SOA, server string) *proof {
 	return &proof{nsec: m.Answer, soa: m.Ns, signer: signerOf(m.Answer, nsec.Hdr.Name)}
 }
 
-// signs is whether dnssec signs the answer's first alias: then it signs the rest of the message.
+// signs reports whether dnssec signs what the answer has at the name that was asked for: then it signs the whole message.
 func (g *guard) signs(m *dns.Msg, server string) bool {
 	name := m.Question[0].Name
 	return signerOf(g.signed(&dns.Msg{Answer: slices.Clone(m.Answer)}, name, server).Answer, name) != ""
@@ -87,4 +87,37 @@ func signerOf(section []dns.RR, owner string) string {
 		}
 	}
 	return ""
+}
+
+// unsigned returns an answer without the signatures that dnssec is about to make: what an alias leads to may have come
+// through dnssec already.
+func (g *guard) unsigned(m *dns.Msg, server string) *dns.Msg {
+	if !g.signs(m, server) {
+		return m
+	}
+	again := g.passed(&dns.Msg{
+		MsgHdr: m.MsgHdr, Question: m.Question,
+		Answer: slices.Clone(m.Answer), Ns: slices.Clone(m.Ns), Extra: slices.Clone(m.Extra),
+	}, server)
+	out := *m
+	out.Answer = without(m.Answer, again.Answer[len(m.Answer):])
+	out.Ns = without(m.Ns, again.Ns[len(m.Ns):])
+	out.Extra = without(m.Extra, again.Extra[len(m.Extra):])
+	return &out
+}
+
+// without returns the records of a section that are not about to be added to it.
+func without(section, added []dns.RR) (left []dns.RR) {
+	for _, rr := range section {
+		if !slices.ContainsFunc(added, func(a dns.RR) bool { return dns.IsDuplicate(rr, a) }) {
+			left = append(left, rr)
+		}
+	}
+	return left
+}
+
+// isSigned reports whether an answer holds signatures.
+func isSigned(m *dns.Msg) bool {
+	is := func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG }
+	return slices.ContainsFunc(m.Answer, is) || slices.ContainsFunc(m.Ns, is) || slices.ContainsFunc(m.Extra, is)
 }

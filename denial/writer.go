@@ -20,9 +20,12 @@ type writer struct {
 
 // WriteMsg implements dns.ResponseWriter.
 func (w *writer) WriteMsg(m *dns.Msg) error {
+	server := metrics.WithServer(w.ctx)
 	if soa, name := deniedBy(m); soa != nil {
 		d := denied{name: name, qtype: m.Question[0].Qtype, soa: soa, place: w.placeOf(name, m.Question[0].Qtype, soa)}
-		m = w.guard.prove(m, &d, metrics.WithServer(w.ctx))
+		m = w.guard.prove(m, &d, server)
+	} else if len(m.Answer) > 0 && isSigned(m) {
+		m = w.guard.unsigned(m, server)
 	}
 	return w.ResponseWriter.WriteMsg(m)
 }

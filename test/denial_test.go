@@ -37,8 +37,24 @@ example.org:PORT {
         service a.b.example.org {
             server deep 192.0.2.11
         }
+        service alias.example.org {
+            server www www.example.org
+        }
+        service broken.example.org {
+            server www nothing.example.org
+        }
     }
     file ZONE
+}
+child.example.org:PORT {
+    bind 127.0.0.1
+    errors
+    farm {
+        embedded 127.0.0.1:EMBEDDED
+        service www.child.example.org {
+            server web1 192.0.2.31
+        }
+    }
 }
 `
 
@@ -83,6 +99,7 @@ func TestUnsignedAnswersAreRefused(t *testing.T) {
 		"static2.example.org.",
 		"x.wild.example.org.",
 		"to-static.example.org.",
+		"alias.example.org.",
 	}
 	c, key := startSigned(t)
 	forger := stubZone{"example.org", startForger(t, c.addr, names), key}
@@ -181,9 +198,14 @@ func TestProofs(t *testing.T) {
 		{"static.example.org.", dns.TypeHTTPS, false},
 		{"static2.example.org.", dns.TypeDS, false},
 		{"x.wild.example.org.", dns.TypeDS, false},
+		{"alias.example.org.", dns.TypeAAAA, false},
+		{"alias.example.org.", dns.TypeDS, false},
+		{"broken.example.org.", dns.TypeA, false},
 		{"nothing.example.org.", dns.TypeDS, false},
 		{"nothing.example.org.", dns.TypeA, false},
 		{"delegated.example.org.", dns.TypeDS, true},
+		{"child.example.org.", dns.TypeDS, true},
+		{"x.child.example.org.", dns.TypeDS, false},
 	} {
 		t.Run(strings.TrimSuffix(tc.name, ".")+" "+dns.TypeToString[tc.qtype], func(t *testing.T) {
 			r := u.resolve(tc.name, tc.qtype)
@@ -202,6 +224,11 @@ func TestProofs(t *testing.T) {
 					proofs = append(proofs, n)
 				}
 			}
+			for i, rr := range r.Ns {
+				if slices.ContainsFunc(r.Ns[:i], func(other dns.RR) bool { return dns.IsDuplicate(rr, other) }) {
+					t.Errorf("Expected each record once, got\n%v", r)
+				}
+			}
 			if len(proofs) != 1 {
 				t.Fatalf("Expected one NSEC record, got\n%v", r)
 			}
@@ -214,8 +241,9 @@ func TestProofs(t *testing.T) {
 	}
 }
 
-// TestDelegationStaysInsecure: below a real delegation without DS, unsigned answers are what there is.
-func TestDelegationStaysInsecure(t *testing.T) {
+// TestUnsignedZonesBelow: a zone that is delegated without DS, or that the same server serves unsigned, is answered
+// unsigned.
+func TestUnsignedZonesBelow(t *testing.T) {
 	t.Parallel()
 	c, key := startSigned(t)
 	below := serveDNS(t, func(w dns.ResponseWriter, r *dns.Msg) {
@@ -227,9 +255,11 @@ func TestDelegationStaysInsecure(t *testing.T) {
 		w.WriteMsg(m)
 	})
 	u := startUnbound(t, stubZone{"example.org", c.addr, key}, stubZone{"delegated.example.org", below, ""})
-	r := u.resolve("www.delegated.example.org", dns.TypeA)
-	if got := addresses(r); !slices.Equal(got, []string{"192.0.2.30"}) || r.AuthenticatedData {
-		t.Errorf("Expected 192.0.2.30 without validation, got\n%v", r)
+	for name, want := range map[string]string{"www.delegated.example.org": "192.0.2.30", "www.child.example.org": "192.0.2.31"} {
+		r := u.resolve(name, dns.TypeA)
+		if got := addresses(r); !slices.Equal(got, []string{want}) || r.AuthenticatedData {
+			t.Errorf("Expected %s without validation, got\n%v", want, r)
+		}
 	}
 }
 

@@ -18,6 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// stock is a CoreDNS that others built with farm in it: scripts/stock.sh.
+var stock = flag.String("coredns", "", "test this CoreDNS instead of ours")
+
 // TestMain lets the test binary be an HTTP server of the farm under test, so that such a server can be killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == serveArgument {
@@ -45,6 +48,9 @@ var built struct {
 // command returns the path of a command: coredns or farm. It is built once, with the race detector.
 func command(t testing.TB, name string) string {
 	t.Helper()
+	if name == "coredns" && *stock != "" {
+		return *stock
+	}
 	built.Lock()
 	defer built.Unlock()
 	if built.dir == "" {
