@@ -26,6 +26,7 @@ type aliases struct {
 	seen   [maxHops]string
 	hops   int
 	target string // the owner of the records that are made now; empty is the name of the question
+	flat   bool   // whether they are to be addresses alone
 }
 
 // isAlias reports whether the name of a service is an alias: all its servers are names.
@@ -42,7 +43,7 @@ func pointsToNames(farm *steer.Farm) bool {
 // (RFC 1034 section 3.6.2), but for those that DNSSEC puts beside it (RFC 4034 sections 3 and 4).
 func (f *Farm) answersAlias(q *query, farm *steer.Farm) bool {
 	switch {
-	case q.name == q.zone.name: // The top of a zone has an SOA, and so no CNAME.
+	case f.flattens(q, farm):
 		return false
 	case q.qtype == dns.TypeRRSIG || q.qtype == dns.TypeNSEC || q.qtype == dns.TypeNSEC3:
 		return false

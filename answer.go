@@ -136,7 +136,11 @@ func (q *query) owner() string {
 
 // addresses answers A or AAAA. The decision is over before the records are made: their room is not on the stack below it.
 func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
-	return f.give(q, farm, family, f.decide(q, farm, kind, family|steer.Named))
+	p := f.decide(q, farm, kind, family|steer.Named)
+	if leadsToNames(farm, p) && f.flattens(q, farm) {
+		return f.giveFlattened(q, farm, family, p)
+	}
+	return f.give(q, farm, family, p)
 }
 
 // give answers with the addresses of the picked servers, or with an alias of the first one's name.
@@ -162,11 +166,11 @@ func (f *Farm) give(q *query, farm *steer.Farm, family steer.Family, p *steer.Pi
 // target returns the name that a pick answers with, if it does: its first server's, or the fallback.
 func (f *Farm) target(q *query, farm *steer.Farm, p *steer.Pick) string {
 	switch {
-	case p.Rung == steer.Fallback && q.name != q.zone.name:
+	case p.Rung == steer.Fallback && !f.flattens(q, farm):
 		return p.Fallback
 	case p.Rung == steer.Fallback:
 		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
-	case p.N > 0 && !pointsToNames(farm):
+	case p.N > 0 && leadsToNames(farm, p) && !pointsToNames(farm) && !f.flattens(q, farm):
 		return farm.Servers[p.Servers[0]].Target
 	}
 	return ""
@@ -179,7 +183,10 @@ func (q *query) cname(target string, ttl uint32) dns.RR {
 // server answers for the name of one server.
 func (f *Farm) server(q *query, farm *steer.Farm, s *steer.Server) *dns.Msg {
 	ttl := farm.Settings.TTL
-	if s.Target != "" {
+	switch {
+	case s.Target != "" && q.flat:
+		return f.flattenName(q, s.Target, ttl)
+	case s.Target != "":
 		return f.alias(q, s.Target, ttl)
 	}
 	return f.hostAnswer(q, s.Addresses, ttl)

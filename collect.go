@@ -50,6 +50,8 @@ var (
 		"Keys that sign handles.", "store", "prefix")
 	asksDesc = describe("grant_asks_total",
 		"Counter of requests for grants that were sent to the services database, by what became of them.", "store", "prefix", "outcome")
+	targetsDesc = describe("targets",
+		"Names that are answered as addresses, a question for each family, by what is known of them.", "state")
 	resolversDesc = describe("resolvers",
 		"Resolvers of which predict remembers what load is behind them.")
 	resolversRoomDesc = describe("resolvers_room",
@@ -60,7 +62,7 @@ var (
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		picksDesc, connectedDesc, ageDesc, lagDesc, servicesDesc, serversDesc, orphansDesc,
-		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc, resolversDesc, resolversRoomDesc,
+		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc, resolversDesc, resolversRoomDesc, targetsDesc,
 		grantsDesc, handlesDesc, keysDesc, asksDesc,
 	} {
 		ch <- d
@@ -85,6 +87,20 @@ func (collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	collectPicks(ch, snaps)
 	collectResolvers(ch, snaps)
+	collectTargets(ch, snaps)
+}
+
+// collectTargets adds up what the memories of all blocks hold.
+func collectTargets(ch chan<- prometheus.Metric, snaps map[*memory][]*steer.Snapshot) {
+	states := map[string]int{"resolved": 0, "failing": 0, "unknown": 0}
+	for m := range snaps {
+		for _, t := range m.targets.load() {
+			states[t.state()]++
+		}
+	}
+	for state, n := range states {
+		ch <- prometheus.MustNewConstMetric(targetsDesc, prometheus.GaugeValue, float64(n), state)
+	}
 }
 
 // collectResolvers adds up what the memories of all blocks hold.

@@ -2,10 +2,12 @@ package farm
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
 
+	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 
 	"github.com/coredns/caddy"
@@ -19,7 +21,8 @@ type database struct {
 	view   *store.View
 	prefix string
 	memory *memory
-	close  func() // once, whoever calls
+	close  func()             // once, whoever calls
+	cancel context.CancelFunc // of what runs in the background
 }
 
 // live are the databases that the metrics tell of.
@@ -57,7 +60,31 @@ func (f *Farm) open() (*database, error) {
 	return db, nil
 }
 
+// startTargets begins to resolve what flattened services lead to. Like everything that runs, it does not point to the Farm.
+func (f *Farm) startTargets(db *database) {
+	var ctx context.Context
+	ctx, db.cancel = context.WithCancel(context.Background())
+	zones, view, published, kept := f.zones, db.view, f.targets, &f.memory.targets
+	published.current.Store(kept.current.Load())
+	r := newTargetResolver(published.load())
+	r.now, r.lookup = view.Now, newResolvers(f.conf.upstream).lookup
+	r.publish = func(set targetSet) {
+		published.current.Store(&set)
+		kept.current.Store(&set)
+	}
+	var snap *steer.Snapshot
+	var keys []targetKey
+	r.wanted = func() []targetKey {
+		if s := view.Load(); s != snap {
+			snap, keys = s, targetsOf(s, zones)
+		}
+		return keys
+	}
+	go r.run(ctx)
+}
+
 func (db *database) release() {
+	db.cancel()
 	live.Lock()
 	delete(live.all, db)
 	live.Unlock()
@@ -76,6 +103,7 @@ func (f *Farm) start(cfg *dnsserver.Config) error {
 	f.books = ledger{db.view, db.store.Entitlements(), db.store}
 	// If what is started after this fails, caddy drops the whole instance without a word. Then nobody can reach the
 	// Farm any more, and that lets go of the store.
+	f.startTargets(db)
 	runtime.AddCleanup(f, func(db *database) { go db.close() }, db)
 	if cfg.Handler("loadbalance") != nil {
 		log.Warning("loadbalance in the same server block shuffles the answers of farm: take it out")

@@ -19,6 +19,7 @@ type Farm struct {
 	zones   zones
 	regions *steer.Regions
 	memory  *memory
+	targets *targets     // what names are resolved to that are answered as addresses
 	limiter *qos.Limiter // of requests for grants, by client; nil without quality of service
 
 	// Set by start.
@@ -38,7 +39,7 @@ type source interface {
 const limited = 1 << 14
 
 func newFarm(conf *config) *Farm {
-	f := &Farm{conf: conf, zones: newZones(conf.zones), memory: memoryOf(conf.zones, conf.table)}
+	f := &Farm{conf: conf, zones: newZones(conf.zones), memory: memoryOf(conf.zones, conf.table), targets: new(targets)}
 	for _, z := range f.zones {
 		z.finish(conf.ns, conf.mailbox, conf.soa)
 	}

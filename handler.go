@@ -168,6 +168,11 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 	case dns.TypeSRV:
 		return f.srv(q, farm)
 	case dns.TypeSVCB, dns.TypeHTTPS:
+		if f.flattens(q, farm) {
+			if m := f.aliasMode(q, farm); m != nil {
+				return m
+			}
+		}
 		return f.svcb(q, farm)
 	}
 	return f.unmade(q)
@@ -176,9 +181,6 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 // decide picks the servers for a query. The questions of one lookup are given the same servers.
 func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *steer.Pick {
 	p, sq := &q.pick, &q.asks
-	if q.name == q.zone.name {
-		family &^= steer.Named // The top of a zone cannot be an alias.
-	}
 	sq.Client, sq.Region, sq.Family, sq.Now = q.client.prefix, q.client.region, family, q.now
 	sq.Ports = q.tellsPorts(farm)
 	if q.level != nil {
@@ -186,6 +188,9 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 	}
 	sq.Chance = f.memory.learned.ChanceOf(farm, sq.WhoAsks(), kind, q.now)
 	f.pick(q, farm, sq, p)
+	if leadsToNames(farm, p) && f.flattens(q, farm) {
+		p.TTL = f.flattenedTTL(q, farm, p)
+	}
 	p.TTL = q.ttl(q.grantTTL(p.TTL)) // what is learned goes by how long the answer stands
 	f.memory.learned.Note(farm, sq, p)
 	f.note(q, farm, p)

@@ -15,6 +15,7 @@ type memory struct {
 	learned *steer.Learned
 	picks   picks
 	school  school
+	targets targets // the last generation, which a reload begins with
 }
 
 // pairBits sizes the table of who was just answered: half a MiB, for 65,536 clients within a second.

@@ -71,6 +71,9 @@ var (
 	grantRequestsTotal = counterVec("grant_requests_total",
 		"Counter of requests for grants that lookups gave rise to, by what became of them before they left.", "outcome")
 
+	targetLookupsTotal = counterVec("target_lookups_total",
+		"Counter of lookups, in the background, of names that are answered as addresses, by whether they were answered.", "outcome")
+
 	decisionSeconds = promauto.NewHistogram(prometheus.HistogramOpts{
 		Namespace: plugin.Namespace,
 		Subsystem: pluginName,
@@ -119,6 +122,11 @@ var filed = struct{ filed, limited, spoofable, dropped prometheus.Counter }{
 	grantRequestsTotal.WithLabelValues("spoofable"),
 	grantRequestsTotal.WithLabelValues("dropped"),
 }
+
+var (
+	targetsResolved = targetLookupsTotal.WithLabelValues("resolved")
+	targetsFailed   = targetLookupsTotal.WithLabelValues("failed")
+)
 
 var (
 	sharedTaken    = sharedTotal.WithLabelValues("taken")

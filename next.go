@@ -24,7 +24,7 @@ func (f *Farm) unmade(q *query) *dns.Msg {
 	switch {
 	case q.qtype == dns.TypeANY:
 		return q.answerAny()
-	case q.qtype == dns.TypeSOA || !f.falls(q):
+	case q.qtype == dns.TypeSOA || q.qtype == dns.TypeCNAME || !f.falls(q):
 		return q.nodata()
 	}
 	m := f.askNext(q)

@@ -36,6 +36,7 @@ type config struct {
 	mailbox  string
 	soa      soaTimes
 	rewrite  bool
+	upstream []string   // HOST:PORT of the resolvers that flattened names are looked up with
 	table    table      // of resolvers
 	qos      *qosConfig // nil is off
 }
@@ -78,6 +79,8 @@ var properties = map[string]property[*config]{
 	"mailbox":     {read: readMailbox},
 	"soa":         {read: readSOA},
 	"rewrite":     {read: readRewrite},
+	"flatten":     ofDefaults("flatten"),
+	"upstream":    {read: readUpstream},
 	"fallthrough": {read: readFallthrough},
 }
 

@@ -29,6 +29,7 @@ var serviceProperties = map[string]property[*serviceBlock]{
 	"drain":      {read: readDrain},
 	"fallback":   {read: readFallback},
 	"alpn":       {read: readALPN},
+	"flatten":    {read: readFlatten},
 	"level":      {read: readLevel, many: true},
 	"server":     {read: readServer, many: true},
 }
@@ -159,6 +160,15 @@ func readALPN(p *parser, args []string, b *serviceBlock) error {
 	return nil
 }
 
+// readFlatten reads: flatten [off]
+func readFlatten(p *parser, args []string, b *serviceBlock) error {
+	if len(args) > 1 || len(args) == 1 && args[0] != "off" {
+		return p.Errf("flatten takes no argument, or off, not %q", strings.Join(args, " "))
+	}
+	b.service.Flatten = new(len(args) == 0)
+	return nil
+}
+
 // readServer reads: server ID ADDRESS... [OPTION VALUE]...
 func readServer(p *parser, args []string, b *serviceBlock) error {
 	if len(args) < 2 {
@@ -182,9 +192,6 @@ func readServer(p *parser, args []string, b *serviceBlock) error {
 		return err
 	}
 	b.servers = append(b.servers, s)
-	if s.Target != "" && slices.Contains(p.conf.zones, b.service.Name) {
-		return p.Errf("server %s: the top of a zone cannot be an alias: needs addresses", s.ID)
-	}
 	if err := store.CheckAlias(b.service.Name, s.Target); err != nil {
 		return p.Errf("server %s: %v", s.ID, err)
 	}

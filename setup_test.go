@@ -180,7 +180,12 @@ var setupErrors = []struct{ block, want string }{
 	{inService("server a a.example.org"), "server a: an alias of a.example.org.: expected another name than its own"},
 	{inService("fallback sorry.example.net A.example.org"), "fallback: an alias of a.example.org."},
 	{"farm example.org {\n prefix a{b\n ttl 5\n}", `Testfile:2 - Error during parsing: prefix "a{b"`},
-	{"farm example.org {\n service example.org {\n server a www.example.net\n}\n}", "the top of a zone cannot be an alias"},
+	{"farm example.org {\n flatten on\n}", `flatten takes no argument, or off, not "on"`},
+	{"farm example.org {\n service a.example.org {\n flatten\n flatten off\n}\n}", "flatten is given more than once"},
+	{"farm example.org {\n upstream\n}", "upstream needs the addresses of resolvers"},
+	{"farm example.org {\n upstream ns.example.org\n}", "upstream: not an IP address or file"},
+	{"farm example.org {\n upstream tls://192.0.2.1\n}", "upstream needs resolvers over plain DNS"},
+	{"farm example.org {\n upstream 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 192.0.2.9\n}", "upstream: more than 8 resolvers"},
 }
 
 func inService(lines string) string {

@@ -45,6 +45,7 @@ type Service struct {
 	Drain     *float64 `json:"drain,omitempty"`      // seconds in which a draining server goes down to nothing; 0 is at once
 	Fallback  []string `json:"fallback,omitempty"`   // names to answer with when there is no server left
 	ALPN      []string `json:"alpn,omitempty"`       // protocols for HTTPS and SVCB records
+	Flatten   *bool    `json:"flatten,omitempty"`    // whether names are answered as the addresses they have, not as a CNAME
 	Levels    []Level  `json:"levels,omitempty"`     // levels of service, by rank
 }
 

@@ -214,6 +214,9 @@ func fill(s, d *steer.Service) {
 	if len(s.ALPN) == 0 {
 		s.ALPN = d.ALPN
 	}
+	if s.Flatten == nil {
+		s.Flatten = d.Flatten
+	}
 	if len(s.Levels) == 0 {
 		s.Levels = d.Levels
 	}

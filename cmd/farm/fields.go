@@ -50,6 +50,8 @@ var serviceFields = []field[steer.Service]{
 		func(s *steer.Service) *value { return list(&s.Fallback, "name", parseName) }},
 	{"alpn", "protocol for HTTPS and SVCB records, such as h2; may be repeated",
 		func(s *steer.Service) *value { return list(&s.ALPN, "protocol", parseWord) }},
+	{"flatten", "answer with the addresses of names, not with a CNAME (by default as the Corefile says)",
+		func(s *steer.Service) *value { return yesOrNo(&s.Flatten) }},
 }
 
 var serverFields = []field[steer.Server]{

@@ -74,6 +74,28 @@ func yes(p *bool) *value {
 	}}
 }
 
+// yesOrNo is a flag that may be absent.
+func yesOrNo(p **bool) *value {
+	show := func() string {
+		if *p == nil {
+			return ""
+		}
+		return strconv.FormatBool(**p)
+	}
+	return &value{kind: "bool", show: show, set: func(s string) error {
+		*p = nil
+		if s == "" {
+			return nil
+		}
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return fmt.Errorf("want true or false")
+		}
+		*p = &b
+		return nil
+	}}
+}
+
 func yesText(is bool) string {
 	if is {
 		return "yes"
