@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -13,15 +12,7 @@ import (
 func TestAgentNamesWhatIsAbsent(t *testing.T) {
 	db := storetest.Start(t)
 	file := filepath.Join(t.TempDir(), "words")
-	write := func(words string) {
-		if err := os.WriteFile(file+".new", []byte(words), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("utilization=4218.7 rps=5")
+	write(t, file, "utilization=4218.7 rps=5")
 	cfg := rapid(db)
 	cfg.Collect = []Collect{{Command: &Command{Run: []string{"cat", file}}, Timeout: cfg.Interval}}
 	r := start(t, db, cfg)
@@ -29,7 +20,7 @@ func TestAgentNamesWhatIsAbsent(t *testing.T) {
 	r.awaitReport("web-1", "a report that names the absent number", func(rep *store.Report) bool {
 		return rep.Reason == reason && rep.Utilization == nil && *rep.RPS == 5 && rep.Seq > 3
 	})
-	write("utilization=0.5 rps=5")
+	write(t, file, "utilization=0.5 rps=5")
 	r.awaitReport("web-1", "a report with the number", func(rep *store.Report) bool {
 		return rep.Reason == "" && rep.Utilization != nil && *rep.Utilization == 0.5
 	})

@@ -93,7 +93,7 @@ type Probe struct {
 	HTTP     *HTTPProbe    `yaml:"http"`
 	TCP      *TCPProbe     `yaml:"tcp"`
 	GRPC     *GRPCProbe    `yaml:"grpc"`
-	Command  *Command      `yaml:"command"`
+	Command  *CommandProbe `yaml:"command"`
 	Interval time.Duration `yaml:"interval"` // default the agent's
 	Timeout  time.Duration `yaml:"timeout"`  // default half the probe's interval
 	Rise     int           `yaml:"rise"`     // passes in a row after which a down server is up; default 2

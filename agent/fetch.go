@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,15 +18,34 @@ const (
 	idleConn     = 90 * time.Second // longer than any sane interval, so that polling keeps its connection
 )
 
-// newClient makes an HTTP client for a source. It asks no proxy, keeps one connection, and leaves its deadline to the
-// context of each request, which covers the body to its last octet.
-func newClient(t *TLS, redirect func(*http.Request, []*http.Request) error) (*http.Client, error) {
-	cfg, err := t.config()
+// requester makes the requests to one HTTP source: one at a time. It asks no proxy, keeps one connection unless told not
+// to, and leaves its deadline to the context of each request, which covers the body to its last octet.
+type requester struct {
+	options     RequestOptions
+	tls         *TLS
+	redirect    func(*http.Request, []*http.Request) error
+	once        bool // whether each request has a connection of its own
+	authorities []byte
+	client      *http.Client
+}
+
+// open makes the client, or makes it again if the authorities that it trusts have changed.
+func (r *requester) open() error {
+	authorities, err := r.tls.readCA()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &http.Client{
-		CheckRedirect: redirect,
+	if r.client != nil && bytes.Equal(authorities, r.authorities) {
+		return nil
+	}
+	cfg, err := r.tls.configWith(authorities)
+	if err != nil {
+		return err
+	}
+	r.close()
+	r.authorities = authorities
+	r.client = &http.Client{
+		CheckRedirect: r.redirect,
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{}).DialContext,
 			TLSClientConfig:        cfg,
@@ -33,8 +53,28 @@ func newClient(t *TLS, redirect func(*http.Request, []*http.Request) error) (*ht
 			MaxResponseHeaderBytes: maxHeader,
 			MaxIdleConns:           1,
 			IdleConnTimeout:        idleConn,
+			DisableKeepAlives:      r.once,
 		},
-	}, nil
+	}
+	return nil
+}
+
+func (r *requester) close() {
+	if r.client != nil {
+		r.client.CloseIdleConnections()
+	}
+}
+
+// do makes a request with what the options add to it. The caller closes the response's body.
+func (r *requester) do(req *http.Request) (*http.Response, error) {
+	req.Header.Set("User-Agent", userAgent)
+	if err := r.options.apply(req); err != nil {
+		return nil, err
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return r.client.Do(req)
 }
 
 // sameHost follows a redirect only within the host and scheme that were asked: another host is not the one that the
@@ -53,16 +93,15 @@ func sameHost(req *http.Request, via []*http.Request) error {
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // get asks for url and returns the response, whose body the caller closes. Anything but 200 is an error.
-func get(ctx context.Context, c *http.Client, url, accept string) (*http.Response, error) {
+func (r *requester) get(ctx context.Context, url, accept string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", userAgent)
 	if accept != "" {
 		req.Header.Set("Accept", accept)
 	}
-	resp, err := c.Do(req)
+	resp, err := r.do(req)
 	if err != nil {
 		return nil, err
 	}

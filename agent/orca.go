@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -19,9 +18,10 @@ import (
 // ORCA is the collector of Open Request Cost Aggregation load reports: either the header of an HTTP response, or the
 // out-of-band gRPC service.
 type ORCA struct {
-	URL  string `yaml:"url"`  // asked each time; the report is in its header endpoint-load-metrics
-	GRPC string `yaml:"grpc"` // host:port of the OpenRcaService
-	TLS  *TLS   `yaml:"tls"`  // for grpc, whether there is TLS at all
+	URL            string           `yaml:"url"`  // asked each time; the report is in its header endpoint-load-metrics
+	GRPC           string           `yaml:"grpc"` // host:port of the OpenRcaService
+	TLS            *TLS             `yaml:"tls"`  // for grpc, whether there is TLS at all
+	RequestOptions `yaml:",inline"` // of url
 }
 
 func (o *ORCA) validate() error {
@@ -32,12 +32,14 @@ func (o *ORCA) validate() error {
 		if err := checkURL(o.URL); err != nil {
 			return fmt.Errorf("url: %w", err)
 		}
-		return nil
+		return firstError(o.TLS.validate(), o.RequestOptions.validate(o.URL))
+	case !o.RequestOptions.isZero():
+		return errors.New("expected headers, bearer_token_file, basic_auth and cleartext only beside url")
 	}
 	if err := checkAddress(o.GRPC); err != nil {
 		return fmt.Errorf("grpc: %w", err)
 	}
-	return nil
+	return o.TLS.validate()
 }
 
 const (
@@ -46,21 +48,18 @@ const (
 )
 
 type orcaCollector struct {
-	url    string
-	client *http.Client
-	heard  heard
+	url   string
+	http  requester
+	heard heard
 }
 
 func newORCA(cfg *ORCA) (*orcaCollector, error) {
-	client, err := newClient(cfg.TLS, sameHost)
-	if err != nil {
-		return nil, err
-	}
-	return &orcaCollector{url: cfg.URL, client: client}, nil
+	o := &orcaCollector{url: cfg.URL, http: requester{options: cfg.RequestOptions, tls: cfg.TLS, redirect: sameHost}}
+	return o, o.http.open()
 }
 
 func (o *orcaCollector) collect(ctx context.Context, _ time.Time) (Sample, error) {
-	resp, err := get(ctx, o.client, o.url, "")
+	resp, err := o.http.get(ctx, o.url, "")
 	if err != nil {
 		return Sample{}, err
 	}

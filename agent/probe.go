@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -10,9 +11,13 @@ import (
 
 // prober is one way to ask a server whether it serves.
 type prober interface {
-	// probe returns nil if the server serves, else why not. It may block until ctx ends.
+	// probe returns nil if the server serves, errDrain if it serves and asks to be drained, else why it does not serve. It
+	// may block until ctx ends.
 	probe(ctx context.Context) error
 }
+
+// errDrain is the result of a probe that passes and asks for the server to be drained.
+var errDrain = errors.New("asks to be drained")
 
 // probing is one probe under way: a prober, its rhythm, and its verdict.
 type probing struct {
@@ -25,6 +30,7 @@ type probing struct {
 
 	mu    sync.Mutex
 	state hysteresis
+	drain bool          // whether the last pass asked for it
 	err   error         // why the last failure failed
 	known chan struct{} // closed at the first result
 }
@@ -65,6 +71,14 @@ func (p *probing) once(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.state
+	drain := errors.Is(err, errDrain)
+	if drain {
+		err = nil
+	}
+	if err == nil && drain != p.drain {
+		p.drain = drain
+		p.log.Info("probe changes its wish to drain", "probe", p.name, "drain", drain)
+	}
 	// An agent in doubt of itself takes longer to call another one down.
 	p.state = before.next(err == nil, p.rise, p.fall+p.self.level())
 	if err != nil {
@@ -90,8 +104,10 @@ func (p *probing) sample() Sample {
 	switch {
 	case !p.state.known:
 		return Sample{}
+	case p.state.up && p.drain:
+		return Sample{Health: Up, Drain: true, Reason: p.name + ": " + errDrain.Error()}
 	case p.state.up:
 		return Sample{Health: Up}
 	}
-	return Sample{Health: Down, Reason: p.name + ": " + p.err.Error()}
+	return Sample{Health: Down, Drain: p.drain, Reason: p.name + ": " + p.err.Error()}
 }

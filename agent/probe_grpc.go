@@ -14,7 +14,7 @@ type GRPCProbe struct {
 	TLS     *TLS   `yaml:"tls"`     // whether there is TLS at all, and how it is verified
 }
 
-func (g *GRPCProbe) validate() error { return checkAddress(g.Address) }
+func (g *GRPCProbe) validate() error { return firstError(checkAddress(g.Address), g.TLS.validate()) }
 
 type grpcProbe struct{ cfg *GRPCProbe }
 

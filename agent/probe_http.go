@@ -13,13 +13,15 @@ import (
 
 // HTTPProbe passes when a request is answered as expected. It follows no redirect: a redirect is an answer.
 type HTTPProbe struct {
-	URL        string   `yaml:"url"`
-	Method     string   `yaml:"method"`      // default GET
-	Host       string   `yaml:"host"`        // Host header; default the URL's
-	Status     []string `yaml:"status"`      // what is expected: 204 or 200-299; default 200-399
-	Body       string   `yaml:"body"`        // text that the body must hold
-	BodyRegexp string   `yaml:"body_regexp"` // what the body must match
-	TLS        *TLS     `yaml:"tls"`
+	URL            string   `yaml:"url"`
+	Method         string   `yaml:"method"`      // default GET
+	Host           string   `yaml:"host"`        // Host header; default the URL's
+	Status         []string `yaml:"status"`      // what is expected: 204 or 200-299; default 200-399
+	Body           string   `yaml:"body"`        // text that the body must hold
+	BodyRegexp     string   `yaml:"body_regexp"` // what the body must match
+	TLS            *TLS     `yaml:"tls"`
+	RequestOptions `yaml:",inline"`
+	DrainStatus    []string `yaml:"drain_status"` // with which the server asks to be drained
 }
 
 func (h *HTTPProbe) validate() error {
@@ -29,7 +31,10 @@ func (h *HTTPProbe) validate() error {
 	if _, err := http.NewRequest(h.Method, h.URL, nil); err != nil {
 		return fmt.Errorf("method: %w", err)
 	}
-	_, err := newHTTPProbe(&HTTPProbe{Status: h.Status, BodyRegexp: h.BodyRegexp})
+	if err := firstError(h.TLS.validate(), h.RequestOptions.validate(h.URL)); err != nil {
+		return err
+	}
+	_, err := newHTTPProbe(&HTTPProbe{Status: h.Status, DrainStatus: h.DrainStatus, BodyRegexp: h.BodyRegexp})
 	return err
 }
 
@@ -41,8 +46,9 @@ type statusRange struct{ from, to int }
 
 type httpProbe struct {
 	cfg    *HTTPProbe
-	client *http.Client
+	http   requester
 	status []statusRange
+	drain  []statusRange
 	re     *regexp.Regexp // nil if the body need not match
 }
 
@@ -50,25 +56,24 @@ func newHTTPProbe(cfg *HTTPProbe) (*httpProbe, error) {
 	p := &httpProbe{cfg: cfg, status: []statusRange{{200, 399}}}
 	var err error
 	if len(cfg.Status) > 0 {
-		if p.status, err = parseStatus(cfg.Status); err != nil {
+		if p.status, err = parseStatus("status", cfg.Status); err != nil {
 			return nil, err
 		}
+	}
+	if p.drain, err = parseStatus("drain_status", cfg.DrainStatus); err != nil {
+		return nil, err
 	}
 	if cfg.BodyRegexp != "" {
 		if p.re, err = regexp.Compile(cfg.BodyRegexp); err != nil {
 			return nil, fmt.Errorf("body_regexp: %w", err)
 		}
 	}
-	p.client, err = newClient(cfg.TLS, noRedirect)
-	if err != nil {
-		return nil, err
-	}
-	// Whether the server still accepts connections is half of the question.
-	p.client.Transport.(*http.Transport).DisableKeepAlives = true
-	return p, nil
+	// Whether the server still accepts connections is half of the question: each probe makes one.
+	p.http = requester{options: cfg.RequestOptions, tls: cfg.TLS, redirect: noRedirect, once: true}
+	return p, p.http.open()
 }
 
-func parseStatus(texts []string) ([]statusRange, error) {
+func parseStatus(key string, texts []string) ([]statusRange, error) {
 	var out []statusRange
 	for i, text := range texts {
 		from, to, isRange := strings.Cut(text, "-")
@@ -78,7 +83,7 @@ func parseStatus(texts []string) ([]statusRange, error) {
 		a, errA := strconv.Atoi(from)
 		b, errB := strconv.Atoi(to)
 		if errA != nil || errB != nil || a < 100 || b > 599 || a > b {
-			return nil, fmt.Errorf("status[%d]: %q, expected a status, or a range like 200-299", i, text)
+			return nil, fmt.Errorf("%s[%d]: %q, expected a status, or a range like 200-299", key, i, text)
 		}
 		out = append(out, statusRange{a, b})
 	}
@@ -90,21 +95,23 @@ func (p *httpProbe) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", userAgent)
 	req.Host = p.cfg.Host
-	resp, err := p.client.Do(req)
+	resp, err := p.http.do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if !p.expects(resp.StatusCode) {
+	if anyHas(p.drain, resp.StatusCode) {
+		return errDrain
+	}
+	if !anyHas(p.status, resp.StatusCode) {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return p.checkBody(resp.Body)
 }
 
-func (p *httpProbe) expects(status int) bool {
-	for _, r := range p.status {
+func anyHas(ranges []statusRange, status int) bool {
+	for _, r := range ranges {
 		if r.from <= status && status <= r.to {
 			return true
 		}

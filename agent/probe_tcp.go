@@ -12,31 +12,37 @@ type TCPProbe struct {
 	TLS     *TLS   `yaml:"tls"`
 }
 
-func (t *TCPProbe) validate() error { return checkAddress(t.Address) }
+func (t *TCPProbe) validate() error { return firstError(checkAddress(t.Address), t.TLS.validate()) }
 
 // dialer is what plain and TLS dialers share.
 type dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-type tcpProbe struct {
-	address string
-	dialer  dialer
+type tcpProbe struct{ cfg *TCPProbe }
+
+// newTCPProbe makes the probe, and fails early if it could never pass.
+func newTCPProbe(cfg *TCPProbe) (*tcpProbe, error) {
+	t := &tcpProbe{cfg}
+	_, err := t.dialer()
+	return t, err
 }
 
-func newTCPProbe(cfg *TCPProbe) (*tcpProbe, error) {
-	if cfg.TLS == nil {
-		return &tcpProbe{cfg.Address, &net.Dialer{}}, nil
+// dialer makes a dialer for each probe: certificates may have been renewed.
+func (t *tcpProbe) dialer() (dialer, error) {
+	if t.cfg.TLS == nil {
+		return &net.Dialer{}, nil
 	}
-	t, err := cfg.TLS.config()
-	if err != nil {
-		return nil, err
-	}
-	return &tcpProbe{cfg.Address, &tls.Dialer{Config: t}}, nil
+	c, err := t.cfg.TLS.config()
+	return &tls.Dialer{Config: c}, err
 }
 
 func (t *tcpProbe) probe(ctx context.Context) error {
-	conn, err := t.dialer.DialContext(ctx, "tcp", t.address)
+	d, err := t.dialer()
+	if err != nil {
+		return err
+	}
+	conn, err := d.DialContext(ctx, "tcp", t.cfg.Address)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,9 @@ func TestHTTPProbe(t *testing.T) {
 		{"/host", HTTPProbe{Host: "www.example.org", Body: "www.example.org GET"}, ""},
 		{"/host", HTTPProbe{Method: "POST", Body: " POST"}, ""},
 		{"/hangs", HTTPProbe{}, "deadline exceeded"},
+		{"/broken", HTTPProbe{DrainStatus: []string{"404", "500-503"}}, "asks to be drained"},
+		{"/broken", HTTPProbe{DrainStatus: []string{"404"}}, "status 500"},
+		{"/", HTTPProbe{DrainStatus: []string{"404"}, Body: "well"}, ""},
 	} {
 		tt.cfg.URL = s.URL + tt.path
 		wantError(t, tt.cfg.validate(), "")
@@ -138,8 +141,21 @@ func TestGRPCProbe(t *testing.T) {
 }
 
 func TestCommandProbe(t *testing.T) {
-	wantError(t, (&commandProbe{sh("exit 0")}).probe(soon(t)), "")
-	wantError(t, (&commandProbe{sh("exit 1")}).probe(soon(t)), "exit status 1")
+	for _, tt := range []struct {
+		script string
+		drain  int
+		err    string
+	}{
+		{"exit 0", 0, ""},
+		{"exit 1", 0, "exit status 1"},
+		{"exit 3", 3, "asks to be drained"},
+		{"exit 2", 3, "exit status 2"},
+		{"exit 0", 3, ""},
+		{"kill -9 $$", 3, "signal: killed"},
+	} {
+		p := &commandProbe{&CommandProbe{Run: sh(tt.script), DrainExit: tt.drain}}
+		wantError(t, p.probe(soon(t)), tt.err)
+	}
 }
 
 type probeFunc func(context.Context) error

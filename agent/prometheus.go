@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"mime"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -18,22 +17,26 @@ import (
 // Prometheus is the collector of an exposition, in Prometheus' text format or in OpenMetrics. Its keys are expressions, in
 // a subset of PromQL.
 type Prometheus struct {
-	URL         string `yaml:"url"`
-	TLS         *TLS   `yaml:"tls"`
-	Utilization string `yaml:"utilization"` // number
-	CPU         string `yaml:"cpu"`         // number
-	Mem         string `yaml:"mem"`         // number
-	InFlight    string `yaml:"in_flight"`   // number
-	RPS         string `yaml:"rps"`         // counter of requests, or a number
-	EPS         string `yaml:"eps"`         // counter of errors, or a number
-	Latency     string `yaml:"latency"`     // histogram or summary of seconds, without _sum and _count, or a number
-	Health      string `yaml:"health"`      // condition under which the server is up
-	Drain       string `yaml:"drain"`       // condition under which the server is to be drained
+	URL            string `yaml:"url"`
+	TLS            *TLS   `yaml:"tls"`
+	RequestOptions `yaml:",inline"`
+	Utilization    string `yaml:"utilization"` // number
+	CPU            string `yaml:"cpu"`         // number
+	Mem            string `yaml:"mem"`         // number
+	InFlight       string `yaml:"in_flight"`   // number
+	RPS            string `yaml:"rps"`         // counter of requests, or a number
+	EPS            string `yaml:"eps"`         // counter of errors, or a number
+	Latency        string `yaml:"latency"`     // histogram or summary of seconds, without _sum and _count, or a number
+	Health         string `yaml:"health"`      // condition under which the server is up
+	Drain          string `yaml:"drain"`       // condition under which the server is to be drained
 }
 
 func (p *Prometheus) validate() error {
 	if err := checkURL(p.URL); err != nil {
 		return fmt.Errorf("url: %w", err)
+	}
+	if err := firstError(p.TLS.validate(), p.RequestOptions.validate(p.URL)); err != nil {
+		return err
 	}
 	_, err := newMeanings(p)
 	return err
@@ -188,22 +191,20 @@ func (m *meanings) newWindows() map[string]*window {
 
 type prometheusCollector struct {
 	url     string
-	client  *http.Client
+	http    requester
 	means   *meanings
 	names   map[string]bool
 	windows map[string]*window
 }
 
 func newPrometheus(cfg *Prometheus) (*prometheusCollector, error) {
-	client, err := newClient(cfg.TLS, sameHost)
-	if err != nil {
-		return nil, err
-	}
 	means, err := newMeanings(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &prometheusCollector{url: cfg.URL, client: client, means: means, names: means.names(), windows: means.newWindows()}, nil
+	p := &prometheusCollector{url: cfg.URL, means: means, names: means.names(), windows: means.newWindows()}
+	p.http = requester{options: cfg.RequestOptions, tls: cfg.TLS, redirect: sameHost}
+	return p, p.http.open()
 }
 
 // promises names what is configured: whatever of it is absent is unknown.
@@ -216,7 +217,7 @@ func (p *prometheusCollector) promises() []string {
 }
 
 func (p *prometheusCollector) collect(ctx context.Context, now time.Time) (Sample, error) {
-	resp, err := get(ctx, p.client, p.url, acceptExposition)
+	resp, err := p.http.get(ctx, p.url, acceptExposition)
 	if err != nil {
 		return Sample{}, err
 	}

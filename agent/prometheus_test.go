@@ -356,7 +356,7 @@ func TestForeignServersAreBounded(t *testing.T) {
 			}
 			_, err = p.collect(ctx, epoch)
 			wantError(t, err, tt.err)
-			p.client.CloseIdleConnections()
+			p.http.close()
 		})
 	}
 }

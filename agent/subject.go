@@ -92,7 +92,7 @@ func newProber(cfg *Probe) (prober, error) {
 	case cfg.GRPC != nil:
 		return &grpcProbe{cfg.GRPC}, nil
 	}
-	return &commandProbe{cfg.Command.Run}, nil
+	return &commandProbe{cfg.Command}, nil
 }
 
 // newSources makes the collectors. What they keep open lives no longer than ctx.

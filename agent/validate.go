@@ -140,7 +140,15 @@ func (v *validation) prober(c *Config) {
 		}
 		v.expect(len(s.Probe) > 0, path+".probe", "at least one probe")
 		v.probes(path+".probe", s.Probe)
+		for j := range s.Probe {
+			v.expect(!s.Probe[j].drains(), fmt.Sprintf("%s.probe[%d]", path, j), "no drain: only the server's own agent drains it")
+		}
 	}
+}
+
+// drains says whether the probe can ask for the server to be drained.
+func (p *Probe) drains() bool {
+	return p.HTTP != nil && len(p.HTTP.DrainStatus) > 0 || p.Command != nil && p.Command.DrainExit != 0
 }
 
 func (v *validation) collectors(c *Config) {
