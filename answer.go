@@ -1,7 +1,6 @@
 package farm
 
 import (
-	"math"
 	"net/netip"
 
 	"github.com/coredns-farm/farm/qos"
@@ -63,13 +62,6 @@ func (q *query) answer(rrs []dns.RR) *dns.Msg {
 	m := q.reply(outcomeAnswer, dns.RcodeSuccess)
 	m.Answer = rrs
 	return q.finish(m)
-}
-
-// answerWith is an answer with additional records. OPT comes last.
-func (q *query) answerWith(rrs, extra []dns.RR) *dns.Msg {
-	m := q.answer(rrs)
-	m.Extra = append(extra, m.Extra...)
-	return m
 }
 
 // anyTTL is long, for the answer to ANY never changes.
@@ -206,66 +198,10 @@ func (f *Farm) hostAnswer(q *query, addrs []netip.Addr, ttl uint32) *dns.Msg {
 	return q.answer(rrs.rrs)
 }
 
-// srv answers SRV: a record a server, in proportion to what the decision weighs them, and their addresses beside.
-func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindSRV, steer.AnyFamily)
-	if p.Rung == steer.Fallback {
-		return f.fallBack(q, farm, p)
-	}
-	most := 0.0
-	for _, i := range p.Servers[:p.N] {
-		most = max(most, farm.State[i].Weight)
-	}
-	var rrs, extra []dns.RR
-	for _, i := range p.Servers[:p.N] {
-		s := farm.Servers[i]
-		name, ok := hostOf(farm, s)
-		if !ok || s.Port == 0 {
-			continue // port 0 would send clients nowhere
-		}
-		rrs = append(rrs, &dns.SRV{
-			Hdr: q.header(q.owner(), dns.TypeSRV, p.TTL), Priority: s.Priority, Weight: srvWeight(farm.State[i].Weight, most),
-			Port: s.Port, Target: name,
-		})
-		extra = append(extra, q.glue(name, s.Addresses, farm.Settings.TTL)...)
-	}
-	if len(rrs) == 0 {
-		return q.nodata()
-	}
-	return q.answerWith(rrs, extra)
-}
-
-// srvWeight is at least 1: some clients never take a 0 while there is another (Go's net among them).
-func srvWeight(weight, most float64) uint16 {
-	if most <= 0 {
-		return 1
-	}
-	return uint16(max(math.Round(math.MaxUint16*weight/most), 1))
-}
-
 // fallBack answers with a fallback name, and what it has is found there; or with nothing, where no alias may stand.
 func (f *Farm) fallBack(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg {
 	if target := f.target(q, farm, p); target != "" {
 		return f.alias(q, target, p.TTL)
 	}
 	return q.nodata()
-}
-
-// hostOf returns the name under which a server is found, and whether it fits into a name.
-func hostOf(farm *steer.Farm, s *steer.Server) (string, bool) {
-	if s.Target != "" {
-		return s.Target, true
-	}
-	name := under(s.ID, steer.HostBase(farm.Service.Name))
-	return name, len(name) <= maxName
-}
-
-// maxName is the length of the longest name without escapes, its last dot included (RFC 1035 section 2.3.4).
-const maxName = 254
-
-func (q *query) glue(name string, addrs []netip.Addr, ttl uint32) []dns.RR {
-	var rrs addressRecords
-	rrs.add(q.header(name, dns.TypeA, ttl), addrs, steer.V4)
-	rrs.add(q.header(name, dns.TypeAAAA, ttl), addrs, steer.V6)
-	return rrs.rrs
 }

@@ -31,7 +31,7 @@ func (f *Farm) apex(q *query) *dns.Msg {
 		rrs = append(rrs, &dns.NS{Hdr: q.header(q.owner(), dns.TypeNS, nsTTL), Ns: ns.name})
 		extra = append(extra, q.glue(ns.name, f.addressesOf(q, ns), nsTTL)...)
 	}
-	return q.answerWith(rrs, extra)
+	return f.answerWith(q, rrs, extra)
 }
 
 func (q *query) soa(owner string) dns.RR {

@@ -100,6 +100,7 @@ func (f *Farm) start(cfg *dnsserver.Config) error {
 		return plugin.Error(pluginName, fmt.Errorf("start the store: %w", err))
 	}
 	f.db, f.source, f.local = db, db.view, localAddresses()
+	f.signs = cfg.Handler("dnssec") != nil
 	f.books = ledger{db.view, db.store.Entitlements(), db.store}
 	// If what is started after this fails, caddy drops the whole instance without a word. Then nobody can reach the
 	// Farm any more, and that lets go of the store.

@@ -26,6 +26,7 @@ type Farm struct {
 	source source
 	books  books
 	db     *database
+	signs  bool         // whether the server block's dnssec signs what is answered
 	local  []netip.Addr // of this host: where name servers are, when the query does not tell
 }
 

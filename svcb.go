@@ -101,7 +101,7 @@ func (f *Farm) svcbOfServers(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg
 	if len(rrs) == 0 {
 		return q.nodata()
 	}
-	return q.answerWith(rrs, extra)
+	return f.answerWith(q, rrs, extra)
 }
 
 func (q *query) serviceMode(target string, ttl uint32, kv []dns.SVCBKeyValue) dns.RR {

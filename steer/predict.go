@@ -188,6 +188,9 @@ func (f *Farm) again(v *view, s *sight, q *Query, p *Pick) {
 			p.add(c)
 		}
 	}
+	if p.N > 0 {
+		p.Tier = max(int(v.tierOf[p.Servers[0]]), 0)
+	}
 	p.drawn, p.draws = p.Servers, int8(p.N)
 	f.keepFamily(v, q, p)
 }
