@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,17 +20,31 @@ import (
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/dnssec"
+	"github.com/coredns/coredns/plugin/pkg/cache"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
 	"github.com/miekg/dns"
 )
 
 func TestMain(m *testing.M) {
-	if err := dnsserver.SetDirectives(farmplugin.Directives); err != nil {
+	plugin.Register(signsLate, addSignsLate)
+	if err := dnsserver.SetDirectives(append(slices.Clone(farmplugin.Directives), signsLate)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	caddy.Quiet, dnsserver.Quiet = true, true
 	os.Exit(m.Run())
+}
+
+// signsLate is dnssec at a place behind farm, as a plugin.cfg may have it.
+const signsLate = "signslate"
+
+func addSignsLate(c *caddy.Controller) error {
+	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
+		return dnssec.New(nil, nil, false, next, cache.New[[]dns.RR](1))
+	})
+	return nil
 }
 
 func corefile(text string) caddy.CaddyfileInput {
@@ -218,12 +233,12 @@ func TestWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer clog.DeregisterListener(h)
-	inst := serve(t, "example.org:0 {\nbind 127.0.0.1\nloadbalance\nfarm {\nembedded 127.0.0.1:"+storetest.FreePort(t)+"\n}\n}\n")
+	inst := serve(t, "example.org:0 {\nbind 127.0.0.1\nloadbalance\nsignslate\nfarm {\nembedded 127.0.0.1:"+storetest.FreePort(t)+"\n}\n}\n")
 	defer stop(t, inst)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := strings.Join(h.warnings, "\n")
-	for _, want := range []string{"plugin/farm: loadbalance", "embedded store"} {
+	for _, want := range []string{"plugin/farm: loadbalance", "plugin/farm: dnssec in the same server block", "embedded store"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("Got the warnings\n%s\nwant one of %q", all, want)
 		}

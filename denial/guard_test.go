@@ -29,6 +29,9 @@ const (
 	top  = "A NS SOA PTR HINFO MX TXT RP AFSDB AAAA LOC SRV NAPTR KX CERT APL SSHFP IPSECKEY RRSIG NSEC DNSKEY DHCID TLSA SMIMEA HIP OPENPGPKEY SVCB HTTPS SPF EUI48 EUI64 URI CAA"
 )
 
+// longest is a name of 255 octets.
+var longest = "a." + strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("a", 47) + ".example.org."
+
 // except takes one type out of a list.
 func except(list, rrtype string) string {
 	types := strings.Fields(list)
@@ -126,6 +129,10 @@ var answers = []struct {
 			"example.org. 2 IN SOA ns.example.org. hostmaster.example.org. 1 7200 1800 1209600 5",
 			`www.example.org. 2 IN NSEC \000.www.example.org. ` + except(leaf, "MX"),
 		},
+	},
+	{
+		name: "the longest name", question: longest + " A", rcode: dns.RcodeNameError, ns: []string{soa},
+		wantNs: []string{soa, longest + " 5 IN NSEC b" + longest[1:] + " " + except(leaf, "A")},
 	},
 	{
 		name: "failure", question: "www.example.org. A", rcode: dns.RcodeServerFailure, ns: nil, wantRcode: dns.RcodeServerFailure, unsigned: true,
@@ -230,6 +237,32 @@ func TestTypes(t *testing.T) {
 		}
 		if slices.Contains(types, dns.TypeNS) != (place(p) != inside) || slices.Contains(types, dns.TypeSOA) != (place(p) == apex) {
 			t.Errorf("%d: expected NS at cuts and tops, and SOA at tops, got %v", p, types)
+		}
+	}
+}
+
+func TestNextAfter(t *testing.T) {
+	rest := longest[2:] // 253 octets
+	for _, tc := range []struct{ name, want string }{
+		{".", `\000.`},
+		{"example.org.", `\000.example.org.`},
+		{rest, `\000.` + rest},
+		{rest[1:], `\000.` + rest[1:]},
+		{"A." + rest, "b." + rest},
+		{"@." + rest, "[." + rest},
+		{`\255.` + rest, strings.Repeat("a", 62) + "b" + rest[63:]},
+		{"ab." + rest[1:], "ac." + rest[1:]},
+		{`a\255.` + rest[1:], "b." + rest[1:]},
+		{`\.a.` + rest[1:], `\.b.` + rest[1:]},
+		{"a." + rest[1:], `a\000.` + rest[1:]},
+		{strings.Repeat("b", 63) + "." + rest[64:128] + rest[64:128] + "a" + rest[192:], strings.Repeat("b", 62) + "c." + rest[64:128] + rest[64:128] + "a" + rest[192:]},
+	} {
+		got := nextAfter(tc.name)
+		if got != tc.want {
+			t.Errorf("%s: expected\n%s\ngot\n%s", tc.name, tc.want, got)
+		}
+		if !fits(got) {
+			t.Errorf("%s: expected a name, got %s", tc.name, got)
 		}
 	}
 }

@@ -50,10 +50,49 @@ func nsecFor(owner string, p place, denied uint16, soa *dns.SOA) *dns.NSEC {
 	}
 }
 
-// nextAfter returns the name that follows directly in the canonical order of names.
+// nextAfter returns the name that follows directly in the canonical order of names (RFC 4471 section 3.1.2).
 func nextAfter(name string) string {
 	if name == "." {
 		return `\000.`
 	}
-	return `\000.` + name
+	below := `\000.` + name
+	if fits(below) {
+		return below
+	}
+	i, _ := dns.NextLabel(name, 0)
+	if longer := name[:i-1] + `\000.` + name[i:]; fits(longer) {
+		return longer
+	}
+	return nextBeside(name)
+}
+
+// fits reports whether a name, and each of its labels, is short enough to be one.
+func fits(name string) bool {
+	var wire [255]byte
+	_, err := dns.PackDomainName(name, wire[:], 0, nil, false)
+	return err == nil
+}
+
+// nextBeside returns the name that follows directly on one with which nothing longer begins: the last octet that can be is
+// one higher, and those behind it are gone.
+func nextBeside(name string) string {
+	var wire [255]byte
+	dns.PackDomainName(dns.CanonicalName(name), wire[:], 0, nil, false)
+	label := 0
+	for wire[label] > 0 {
+		rest := label + 1 + int(wire[label])
+		for last := rest - 1; last > label; last-- {
+			if wire[last] == 0xff {
+				continue
+			}
+			if wire[last]++; wire[last] == 'A' {
+				wire[last] = 'Z' + 1 // capital letters stand where small ones do
+			}
+			cut := append(wire[label+1:last+1:last+1], wire[rest:]...)
+			next, _, _ := dns.UnpackDomainName(append([]byte{byte(last - label)}, cut...), 0)
+			return next
+		}
+		label = rest
+	}
+	return "."
 }

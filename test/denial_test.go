@@ -203,6 +203,7 @@ func TestProofs(t *testing.T) {
 		{"broken.example.org.", dns.TypeA, false},
 		{"nothing.example.org.", dns.TypeDS, false},
 		{"nothing.example.org.", dns.TypeA, false},
+		{"a." + strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("a", 47) + ".example.org.", dns.TypeA, false},
 		{"delegated.example.org.", dns.TypeDS, true},
 		{"child.example.org.", dns.TypeDS, true},
 		{"x.child.example.org.", dns.TypeDS, false},

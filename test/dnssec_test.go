@@ -61,6 +61,8 @@ func TestDNSSEC(t *testing.T) {
 		{"example.org", "NS", "; fully validated|NS"},
 		{"example.org", "DNSKEY", "; fully validated|DNSKEY"},
 		{"www.example.org", "MX", negative},
+		{"www.example.org", "DS", negative},
+		{"example.org", "MX", negative},
 		{"web3.www.example.org", "AAAA", negative},
 		{"apps.example.org", "A", negative},
 		{"nothing.example.org", "A", negative},
