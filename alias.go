@@ -104,19 +104,19 @@ func (f *Farm) follow(q *query, target string) *dns.Msg {
 		return f.askServer(q, target)
 	}
 	q.seen[q.hops] = target
-	name, zoneBefore, owner, level := q.name, q.zone, q.target, q.level
+	name, zoneBefore, owner := q.name, q.zone, q.target
+	q.name, q.zone, q.target = target, zone, target
 	q.hops++
-	q.name, q.zone, q.target, q.level = target, zone, target, nil
 	m := f.lookupTarget(q)
-	q.name, q.zone, q.target, q.level = name, zoneBefore, owner, level
 	q.hops--
+	q.name, q.zone, q.target = name, zoneBefore, owner
 	return m
 }
 
 // lookupTarget answers for a name of ours that an alias leads to. One that we deny may be in a zone of another server
 // block, below this one.
 func (f *Farm) lookupTarget(q *query) *dns.Msg {
-	m := f.lookup(q)
+	m := f.lookupWithoutLevel(q)
 	switch {
 	case m == nil && q.outcome == outcomeNext:
 		m = q.adopt(f.askNext(q))
@@ -126,6 +126,18 @@ func (f *Farm) lookupTarget(q *query) *dns.Msg {
 	if m == nil || m.Rcode == dns.RcodeNameError {
 		return cmp.Or(f.askServer(q, q.name), m)
 	}
+	return m
+}
+
+// lookupWithoutLevel looks a target up as best effort: the client's level is of the service that it asked for.
+func (f *Farm) lookupWithoutLevel(q *query) *dns.Msg {
+	if q.level == nil {
+		return f.lookup(q) // The wish may be the one that all queries share, and is not written to.
+	}
+	level := q.level
+	q.level = nil
+	m := f.lookup(q)
+	q.level = level
 	return m
 }
 

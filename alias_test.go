@@ -2,6 +2,7 @@ package farm
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/coredns-farm/farm/steer"
@@ -256,4 +257,20 @@ func TestIsAlias(t *testing.T) {
 	if isAlias(steer.Build(steer.Input{})) {
 		t.Error("A service without servers is taken for an alias")
 	}
+}
+
+// Queries that follow aliases at once share nothing that they write to.
+func TestAliasesAreFollowedAtOnce(t *testing.T) {
+	f := newTestFarm(t, aliased)
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for range 50 {
+				for _, name := range []string{"two.example.org.", "www.example.org.", "other.example.org."} {
+					f.ServeDNS(t.Context(), newSink(), question(name, dns.TypeA))
+				}
+			}
+		})
+	}
+	clients.Wait()
 }

@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		serve(os.Args[2:])
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == lookupArgument {
+		lookupHost(os.Args[2])
+		return
+	}
 	// A command that was built with the race detector waits a second at its end unless told otherwise.
 	if os.Getenv("GORACE") == "" {
 		os.Setenv("GORACE", "atexit_sleep_ms=0")
