@@ -69,6 +69,7 @@ var properties = map[string]property[*config]{
 	"hard":        ofDefaults("hard"),
 	"slow_start":  ofDefaults("slow_start"),
 	"drain":       ofDefaults("drain"),
+	"failback":    ofDefaults("failback"),
 	"level":       ofDefaults("level"),
 	"qos":         {read: readQoS},
 	"resolvers":   {read: readResolvers},

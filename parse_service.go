@@ -27,6 +27,7 @@ var serviceProperties = map[string]property[*serviceBlock]{
 	"hard":       {read: readHard},
 	"slow_start": {read: readSlowStart},
 	"drain":      {read: readDrain},
+	"failback":   {read: readFailback},
 	"fallback":   {read: readFallback},
 	"alpn":       {read: readALPN},
 	"flatten":    {read: readFlatten},
@@ -122,6 +123,18 @@ func readSlowStart(p *parser, args []string, b *serviceBlock) (err error) {
 func readDrain(p *parser, args []string, b *serviceBlock) (err error) {
 	b.service.Drain, err = p.ramp("drain", args)
 	return err
+}
+
+// readFailback reads: failback DURATION, or: failback manual.
+func readFailback(p *parser, args []string, b *serviceBlock) (err error) {
+	if slices.Equal(args, []string{"manual"}) {
+		b.service.Failback = new(float64(steer.ByHand))
+		return nil
+	}
+	if b.service.Failback, err = p.ramp("failback", args); err != nil {
+		return p.Errf("failback needs manual, or a duration from 0 to %ds, such as 90s or 5m, not %q", steer.MaxRamp, strings.Join(args, " "))
+	}
+	return nil
 }
 
 // maxFallbacks and maxALPN bound what an operator can mean, and what one answer holds.

@@ -128,6 +128,10 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n soft 0.9\n hard 0.8\n}", "soft <= hard"},
 	{"farm example.org {\n slow_start 48h\n}", "slow_start needs a duration from 0 to 86400s"},
 	{"farm example.org {\n drain soon\n}", "drain needs a duration"},
+	{"farm example.org {\n failback\n}", "failback needs manual, or a duration from 0 to 86400s"},
+	{"farm example.org {\n failback Manual\n}", "failback needs manual, or a duration"},
+	{"farm example.org {\n failback -1s\n}", "failback needs manual, or a duration"},
+	{"farm example.org {\n failback 5m manual\n}", "failback needs manual, or a duration"},
 
 	{"farm example.org {\n region eu\n}", "region needs a name, and subnets"},
 	{"farm example.org {\n region eu 10.0.0.0/33\n}", `"10.0.0.0/33" is not a subnet`},

@@ -56,6 +56,9 @@ func (v *view) explain(candidates []Candidate) {
 		before := 0.0
 		for j, s := range t.servers {
 			candidates[s].Tier = i
+			if t.held {
+				candidates[s].State.Gate = Held
+			}
 			candidates[s].Share = (t.upto - lo) * (t.cum[j] - before)
 			before = t.cum[j]
 		}

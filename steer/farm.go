@@ -14,6 +14,7 @@ type Member struct {
 	Server   *Server
 	Admin    Admin
 	Left     bool     // whether its agent has left, and nobody has reported since: no machine stands behind it
+	Back     int64    // since when it has been well again, after it was down, silent or had left; 0 is always
 	Report   Report   // the last one; NoReport when there is none
 	Reported bool     // whether anybody ever reported on it; a server nobody reports on is taken to live
 	LeaseEnd int64    // when the last report stops standing for the server's life; if Reported
@@ -44,9 +45,10 @@ const (
 	Full         // at or above its hard limit of utilisation, or the ceiling of the level
 	Unfit        // not of a class that the level asks for
 	Taken        // what it may give the level is granted to others
+	Held         // in explanations alone: open, and behind those that took over from it until failback
 )
 
-var gateNames = [...]string{"open", "maint", "left", "down", "silent", "drained", "standby", "full", "unfit", "taken"}
+var gateNames = [...]string{"open", "maint", "left", "down", "silent", "drained", "standby", "full", "unfit", "taken", "held"}
 
 func (g Gate) String() string { return gateNames[g] }
 
@@ -61,6 +63,7 @@ type State struct {
 	Measured  bool    // whether Capacity was measured from the server's own reports
 	Capacity  float64 // requests a second, measured, or declared, or the mean; relative when none is known
 	Ramp      float64 // 0 to 1: slow start and drain together
+	Back      int64   // ms; since when it is well again, for as long as failback holds that against it; 0 if it does not
 	Undrained float64 // 0 to 1: drain alone; what a draining server sheds may go to the next tier
 	Admit     float64 // 0 to 1: what the limits let in
 	Weight    float64 // relative share under the service's policy, before tiers
@@ -236,6 +239,7 @@ func (s Service) withDefaults() Service {
 	s.Hard = cmp.Or(s.Hard, d.Hard)
 	s.SlowStart = cmp.Or(s.SlowStart, &d.SlowStart)
 	s.Drain = cmp.Or(s.Drain, &d.Drain)
+	s.Failback = cmp.Or(s.Failback, &d.Failback)
 	return s
 }
 
@@ -243,6 +247,7 @@ func (s Service) withDefaults() Service {
 func (s *Service) settings() Settings {
 	return Settings{
 		Answers: s.Answers, TTL: *s.TTL, MaxTTL: *s.MaxTTL, Soft: *s.Soft, Hard: s.Hard, SlowStart: *s.SlowStart, Drain: *s.Drain,
+		Failback: *s.Failback,
 	}
 }
 
@@ -341,6 +346,7 @@ func (f *Farm) gate(members []Member, now int64) {
 		s.Undrained = f.undrained(m, now)
 		s.Ramp = f.slowStart(m, now) * s.Undrained
 		s.Degraded = m.Report.Health == Degraded
+		s.Back = f.heldSince(m, now)
 		s.Gate = gateOf(m, s, now)
 		if f.level != nil {
 			s.Gate = f.level.gate(m, s.Gate)

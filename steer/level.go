@@ -165,6 +165,7 @@ func (f *Farm) buildLevels(members []Member, in Input) {
 		if g.forecast != nil {
 			g.prepare()
 		}
+		f.Next = g.Next // the same, or earlier: a level may see other tiers
 		f.levels = append(f.levels, &g)
 	}
 	slices.SortFunc(f.levels, func(a, b *Farm) int { return cmp.Compare(a.rank(), b.rank()) })

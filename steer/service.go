@@ -43,6 +43,7 @@ type Service struct {
 	Hard      float64  `json:"hard,omitempty"`       // utilisation from which a server is given to nobody
 	SlowStart *float64 `json:"slow_start,omitempty"` // seconds in which a joining server comes up to its full share; 0 is at once
 	Drain     *float64 `json:"drain,omitempty"`      // seconds in which a draining server goes down to nothing; 0 is at once
+	Failback  *float64 `json:"failback,omitempty"`   // seconds for which one that comes back leaves its clients to others; or ByHand
 	Fallback  []string `json:"fallback,omitempty"`   // names to answer with when there is no server left
 	ALPN      []string `json:"alpn,omitempty"`       // protocols for HTTPS and SVCB records
 	Flatten   *bool    `json:"flatten,omitempty"`    // whether names are answered as the addresses they have, not as a CNAME
@@ -57,7 +58,7 @@ const (
 	MaxWeight    = 65_535 // declared weight
 	MaxLease     = 86_400 // seconds
 	MaxRate      = 1e12   // requests a second
-	MaxRamp      = 86_400 // seconds of slow start or drain
+	MaxRamp      = 86_400 // seconds of slow start, drain or failback
 )
 
 // Settings are the numbers of a service as decisions use them: every one filled in.
@@ -66,7 +67,11 @@ type Settings struct {
 	TTL, MaxTTL      uint32
 	Soft, Hard       float64
 	SlowStart, Drain float64
+	Failback         float64
 }
+
+// ByHand is a failback that waits for an operator.
+const ByHand = -1
 
 // Defaults are the settings of a service of which nothing is said. Its policy is the first of Policies.
 var Defaults = Settings{

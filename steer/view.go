@@ -56,6 +56,7 @@ type tier struct {
 	answers int       // how many distinct servers can be given in one answer and still be in proportion
 	equal   bool      // whether all weights are the same
 	alias   []alias   // under Predict, to draw servers by capacity
+	held    bool      // whether it is behind the tiers that took over from it
 }
 
 // view returns the farm as a region's clients see it.
@@ -133,6 +134,9 @@ func (f *Farm) buildTiers(servers []int32, region string, r Rung) []tier {
 		}
 		tiers = append(tiers, f.buildTier(servers[start:end], r))
 		start = end
+	}
+	if r == Normal {
+		f.hold(tiers)
 	}
 	f.share(tiers, r)
 	return tiers

@@ -138,6 +138,9 @@ func member(static *steer.Server, v *server, known bool, now, life int64, next *
 	shift := now - life
 	m.Admin = steer.Admin{State: v.admin.wanted(), Since: v.admin.since + shift}
 	m.Left = v.hasLeft()
+	if back := v.backSince(life); back > 0 {
+		m.Back = back + shift
+	}
 	m.Measured = v.measured
 	if v.joined > 0 && !(known && v.isNew) { // one that the Corefile knew served before its agent came
 		m.Joined = v.joined + shift
@@ -182,6 +185,38 @@ func (v *server) quorum(m *steer.Member, life, shift int64, next *int64) {
 	}
 }
 
+// backSince is since when the server is well again, on the life clock; 0 is always. An operator who had it ready since then
+// wants it to be used.
+func (v *server) backSince(life int64) int64 {
+	back := v.probedSince(life)
+	if v.own != nil {
+		back = max(back, v.own.well)
+	}
+	if v.admin.state == steer.Ready && v.admin.byOperator() && v.admin.since >= back {
+		return 0
+	}
+	return back
+}
+
+// probedSince is since when no majority of the probers says that the server is down; 0 is always. Those that are alive count,
+// and those that said so with their last breath.
+func (v *server) probedSince(life int64) int64 {
+	var flips []int64
+	for _, w := range v.probes {
+		switch {
+		case w.Health == steer.Down:
+			flips = append(flips, min(w.end, life))
+		case life < w.end:
+			flips = append(flips, w.well)
+		}
+	}
+	if len(flips) == 0 {
+		return 0
+	}
+	slices.SortFunc(flips, func(a, b int64) int { return cmp.Compare(b, a) })
+	return flips[len(flips)/2]
+}
+
 // service merges what is said of a service: Redis over the Corefile over the defaults, field by field.
 func (g *board) service(name string, s *service) steer.Service {
 	out := steer.Service{Name: name}
@@ -208,6 +243,7 @@ func fill(s, d *steer.Service) {
 	s.Hard = cmp.Or(s.Hard, d.Hard)
 	s.SlowStart = cmp.Or(s.SlowStart, d.SlowStart)
 	s.Drain = cmp.Or(s.Drain, d.Drain)
+	s.Failback = cmp.Or(s.Failback, d.Failback)
 	if len(s.Fallback) == 0 {
 		s.Fallback = d.Fallback
 	}

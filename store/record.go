@@ -99,6 +99,9 @@ func CheckService(s *steer.Service) error {
 	if err := checkRange("drain", s.Drain, steer.MaxRamp); err != nil {
 		return err
 	}
+	if f := s.Failback; f != nil && *f != steer.ByHand && !within(*f, 0, steer.MaxRamp) {
+		return bad("range", "failback %v: expected 0 to %d s, or %d, by hand", *f, steer.MaxRamp, steer.ByHand)
+	}
 	if err := checkLimits(s.Soft, s.Hard); err != nil {
 		return err
 	}

@@ -447,6 +447,8 @@ func TestBadRecords(t *testing.T) {
 		{record{kindService, svc, "", `{"ttl":60,"max_ttl":30}`}, "range"},
 		{record{kindService, svc, "", `{"ttl":-1}`}, "json"},
 		{record{kindService, svc, "", `{"slow_start":1e6}`}, "range"},
+		{record{kindService, svc, "", `{"failback":-2}`}, "range"},
+		{record{kindService, svc, "", `{"failback":86401}`}, "range"},
 		{record{kindService, svc, "", `{"fallback":["x"]}`}, "name"},
 		{record{kindService, svc, "", `{"fallback":["a.","a.","a.","a.","a.","a.","a.","a.","a."]}`}, "count"},
 		{record{kindService, svc, "", `{"alpn":[""]}`}, "name"},

@@ -282,6 +282,49 @@ func TestServersThatLeaveAreForgottenInTurn(t *testing.T) {
 	}
 }
 
+// A report says since when the server is well again, by Redis's clock.
+func TestScriptsTellSinceWhenAServerIsWell(t *testing.T) {
+	r := storetest.Start(t)
+	say := func(id, more string) func() {
+		return func() { script(r, "report", www, id, `{"lease":60`+more+`}`) }
+	}
+	const down = `,"health":"down"`
+	ended := func(id string) func() {
+		return func() { r.Do("HSET", tag("reps:"+www), id, `{"lease":5,"at":1}`) }
+	}
+	for _, tt := range []struct {
+		name string
+		id   string
+		acts []func()
+		well bool
+	}{
+		{"its first report", "a", []func(){say("a", "")}, false},
+		{"goes on", "a", []func(){say("a", ""), say("a", "")}, false},
+		{"down", "a", []func(){say("a", ""), say("a", down)}, false},
+		{"up again", "a", []func(){say("a", down), say("a", "")}, true},
+		{"up again, and goes on", "a", []func(){say("a", down), say("a", ""), say("a", ""), say("a", "")}, true},
+		{"degraded", "a", []func(){say("a", ""), say("a", `,"health":"degraded"`), say("a", "")}, false},
+		{"back from silence", "a", []func(){ended("a"), say("a", "")}, true},
+		{"back after it left", "a", []func(){say("a", ""), say("a", `,"leave":true`), say("a", "")}, true},
+		{"what a report says of it does not count", "a", []func(){say("a", down), say("a", `,"well":5`)}, true},
+		{"a prober's first report", "a@p", []func(){say("a@p", "")}, false},
+		{"a prober sees it up again", "a@p", []func(){say("a@p", down), say("a@p", "")}, true},
+		{"a prober was away", "a@p", []func(){ended("a@p"), say("a@p", "")}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			script(r, "service", www, "del")
+			for _, act := range tt.acts {
+				act()
+			}
+			got := r.Do("HGET", tag("reps:"+www), tt.id)
+			m := regexp.MustCompile(`"well":([0-9]{13}),"at":([0-9]{13})}$`).FindStringSubmatch(got)
+			if (m != nil) != tt.well {
+				t.Fatalf("report %s, want that it tells since when it is well: %v", got, tt.well)
+			}
+		})
+	}
+}
+
 func TestClientRefusesWhatReadersWould(t *testing.T) {
 	c := dial(t, "redis://127.0.0.1:1") // nothing may be sent
 	ctx := context.Background()

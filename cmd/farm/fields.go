@@ -23,6 +23,7 @@ func serviceTTL(p *uint32) *value { return ttl(p, fromZero, steer.MaxTTL) }
 func ramp(p *float64) *value      { return duration(p, fromZero, steer.MaxRamp) }
 func softLimit(p *float64) *value { return part(p, fromZero, maxUtilisation) }
 func hardLimit(p *float64) *value { return part(p, aboveZero, maxUtilisation) }
+func failback(p *float64) *value  { return durationOr(p, "manual", steer.ByHand, steer.MaxRamp) }
 func levelPart(p *float64) *value { return part(p, aboveZero, 1) }
 func weight(p *float64) *value    { return number(p, fromZero, steer.MaxWeight) }
 func capacity(p *float64) *value  { return number(p, aboveZero, steer.MaxRate) }
@@ -46,6 +47,8 @@ var serviceFields = []field[steer.Service]{
 		func(s *steer.Service) *value { return optional(&s.SlowStart, ramp) }},
 	{"drain", "time in which a draining server goes down to nothing; 0 is at once (default " + spanOf(steer.Defaults.Drain) + ")",
 		func(s *steer.Service) *value { return optional(&s.Drain, ramp) }},
+	{"failback", "time for which a server that comes back leaves its clients to those that took over, or manual: until farm ready (default 0s)",
+		func(s *steer.Service) *value { return optional(&s.Failback, failback) }},
 	{"fallback", "name to answer with when no server is left; may be repeated",
 		func(s *steer.Service) *value { return list(&s.Fallback, "name", parseName) }},
 	{"alpn", "protocol for HTTPS and SVCB records, such as h2; may be repeated",

@@ -172,6 +172,29 @@ func duration(p *float64, from bound, most int) *value {
 	}}
 }
 
+// durationOr is a flag of seconds from 0, or of a word that stands for a number.
+func durationOr(p *float64, word string, number float64, most int) *value {
+	d := duration(p, fromZero, most)
+	show, set := d.show, d.set
+	d.show = func() string {
+		if *p == number {
+			return word
+		}
+		return show()
+	}
+	d.set = func(s string) error {
+		if strings.EqualFold(s, word) {
+			*p = number
+			return nil
+		}
+		if err := set(s); err != nil {
+			return fmt.Errorf("%w, or %s", err, word)
+		}
+		return nil
+	}
+	return d
+}
+
 // ttl is a flag of whole seconds.
 func ttl(p *uint32, from bound, most int) *value {
 	return &value{kind: "duration", show: func() string { return spanOf(float64(*p)) }, set: func(s string) error {

@@ -27,6 +27,8 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord, l
 		return whyFull(f, c, level)
 	case steer.Unfit:
 		return "of no class that the level asks for"
+	case steer.Held:
+		return w.whyHeld(f, c)
 	case steer.Taken:
 		return "what it may give the level is granted to others"
 	}
@@ -92,6 +94,15 @@ func (w *world) whyDown(r *store.ServerRecord) string {
 		}
 	}
 	return withReason(fmt.Sprintf("down, say %d of %s", down, count(len(r.Probes), "prober")), reason)
+}
+
+// whyHeld says for how long the server leaves its clients to those that took over from it.
+func (w *world) whyHeld(f *steer.Farm, c *steer.Candidate) string {
+	said := "well again for " + span(w.ago(c.State.Back)) + "; those that took over go on "
+	if f.Settings.Failback == steer.ByHand {
+		return said + "until \"farm ready\""
+	}
+	return said + "until it has been for " + spanOf(f.Settings.Failback)
 }
 
 // whyLeft says how the server left, and what brings it back.

@@ -19,7 +19,8 @@ servers) that follow the database, and the records that no replica takes.
 
 STATE is open, or why a server takes no part in normal answers: maint, down,
 left (its agent has left), silent (its last report is older than its lease),
-drained, or full. UTIL and RPS are as last reported. LEASE is what is left of the
+drained, full, or held (well again, and behind those that took over, until failback).
+UTIL and RPS are as last reported. LEASE is what is left of the
 last report's. AGENT is what the server's own agent does: none was ever there, and
 the server is taken to live; it reports; it is silent, its lease is over; it has
 stopped; or it was swept, an hour after it had fallen silent. A server whose agent
