@@ -33,6 +33,7 @@ type agent struct {
 	sources  []source
 	self     *awareness
 
+	moves    <-chan []string // the addresses after they have changed; nil if the configuration says them
 	draining bool
 	failures int             // rounds in a row that did not reach the database
 	failing  map[string]bool // sources that failed the last time
@@ -49,7 +50,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("config: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	if err := cfg.askMachine(log); err != nil {
+	guessed, err := cfg.askMachine(log)
+	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
 	db, err := store.Dial(cfg.Redis, cfg.Prefix)
@@ -64,6 +66,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		end()
 		return fmt.Errorf("config: %w", err)
 	}
+	if guessed {
+		a.moves = followAddresses(life, cfg.Addresses, log)
+	}
 	wait := a.startProbes(life)
 	defer wait()
 	defer end()
@@ -75,24 +80,21 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return a.loop(ctx, life)
 }
 
-// askMachine fills in what is not said and only the machine knows.
-func (c *Config) askMachine(log *slog.Logger) error {
+// askMachine fills in what is not said and only the machine knows, and says whether the addresses are of that.
+func (c *Config) askMachine(log *slog.Logger) (guessed bool, err error) {
 	if c.Reporter != "" {
-		return nil
+		return false, nil
 	}
-	var err error
 	if c.Server == "" {
 		if c.Server, err = hostID(); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if c.Target == "" && len(c.Addresses) == 0 {
-		if c.Addresses, err = hostAddresses(); err != nil {
-			return err
-		}
-		log.Info("addresses are taken from the interfaces", "addresses", c.Addresses)
+	if c.Target != "" || len(c.Addresses) > 0 {
+		return false, nil
 	}
-	return nil
+	c.Addresses, err = hostAddresses(log)
+	return true, err
 }
 
 func newAgent(life context.Context, cfg *Config, db *store.Client, log *slog.Logger) (*agent, error) {
@@ -173,7 +175,8 @@ func (a *agent) awaitProbes(ctx context.Context) {
 	}
 }
 
-// sleepUntil waits, keeps the watchdog quiet, and says whether nothing ended the wait before its time.
+// sleepUntil waits until a round is due, keeps the watchdog quiet, and says whether the agent goes on. A server that has moved
+// is registered at once.
 func (a *agent) sleepUntil(end <-chan struct{}, due time.Time) bool {
 	a.systemd.alive()
 	beat, stop := a.systemd.beat()
@@ -185,6 +188,9 @@ func (a *agent) sleepUntil(end <-chan struct{}, due time.Time) bool {
 		case <-end:
 			return false
 		case <-timer.C:
+			return true
+		case addresses := <-a.moves:
+			a.move(addresses)
 			return true
 		case <-beat:
 			a.systemd.alive()

@@ -17,7 +17,7 @@ type Config struct {
 
 	Server    string    `yaml:"server"`             // the server's id; default the host name's first label
 	Services  []Service `yaml:"services"`           // what it serves
-	Addresses []string  `yaml:"addresses"`          // where it serves; default those of the interfaces
+	Addresses []string  `yaml:"addresses"`          // where it serves; default what the routing table has
 	Target    string    `yaml:"target"`             // a name instead of addresses
 	Port      int       `yaml:"port"`               // default none
 	Region    string    `yaml:"region"`             // where it stands

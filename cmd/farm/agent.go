@@ -38,7 +38,7 @@ var agentFields = []field[agent.Config]{
 		func(c *agent.Config) *value { return word(&c.Server) }},
 	{"service", "a service that it serves; may be repeated",
 		func(c *agent.Config) *value { return list(&c.Services, "name", agentService) }},
-	{"address", "where it serves; may be repeated (by default the machine's global addresses)",
+	{"address", "where it serves; may be repeated (by default the source of the machine's packets to the Internet)",
 		func(c *agent.Config) *value { return list(&c.Addresses, "address", parseWord) }},
 	{"target", "a name instead of addresses, answered as a CNAME",
 		func(c *agent.Config) *value { return word(&c.Target) }},
@@ -82,8 +82,7 @@ func (a *app) agentCommand() *cobra.Command {
 				return err
 			}
 			if check {
-				_, err := fmt.Fprintln(a.out, "the configuration is valid")
-				return err
+				return a.printCheck(&cfg)
 			}
 			return a.runAgent(cfg)
 		},
@@ -136,6 +135,22 @@ func (a *app) agentConfig(flags *pflag.FlagSet, file string) (agent.Config, erro
 	}
 	a.reach(&cfg.Redis, &cfg.Prefix)
 	return cfg, checked(cfg.Validate, cfg.Redis)
+}
+
+// printCheck says that the configuration is valid, and which addresses the agent would take here if it has none.
+func (a *app) printCheck(cfg *agent.Config) error {
+	lines := []string{"the configuration is valid"}
+	if len(cfg.Addresses) == 0 && cfg.Target == "" && cfg.Reporter == "" {
+		addresses, err := agent.ExplainAddresses()
+		for _, line := range addresses {
+			lines = append(lines, "address "+line)
+		}
+		if err != nil {
+			lines = append(lines, "on this machine the agent would end: "+err.Error())
+		}
+	}
+	_, err := fmt.Fprintln(a.out, strings.Join(lines, "\n"))
+	return err
 }
 
 // runAgent runs an agent until it has left, or a signal has ended it.

@@ -1,0 +1,93 @@
+package agent
+
+import (
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// inNetwork gives the test a network namespace of its own, with what ip is told. The thread ends with the test, and the
+// namespace with the thread.
+func inNetwork(t *testing.T, commands ...string) (ip func(command string)) {
+	t.Helper()
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		t.Skipf("skipped: no network namespace can be made: %v; run the tests as root", err)
+	}
+	ip = func(command string) {
+		t.Helper()
+		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", command, err, out)
+		}
+	}
+	for _, c := range commands {
+		ip(c)
+	}
+	return ip
+}
+
+// house is a network with all that an agent should not announce.
+var house = []string{
+	"link set lo up",
+	"link add eth0 type veth peer name peer0", "link set eth0 up", "link set peer0 up",
+	"addr add 192.0.2.10/24 dev eth0", "addr add 192.0.2.250/32 dev eth0", "addr add 192.0.2.251/24 dev eth0",
+	"addr add 2001:db8:1::10/64 dev eth0 nodad", "addr add 2001:db8:1::dead/64 dev eth0 nodad preferred_lft 0",
+	"link add tailscale0 type bridge", "link set tailscale0 up", "addr add 100.101.102.103/32 dev tailscale0",
+	"link add docker0 type bridge", "link set docker0 up", "addr add 172.17.0.1/16 dev docker0",
+	"link add cilium_host type bridge", "link set cilium_host up", "addr add 10.0.1.7/32 dev cilium_host",
+	"tuntap add dev vpn mode tun", "link set vpn up", "addr add 10.9.0.2/24 dev vpn",
+	"link add eth1 type bridge", "addr add 198.51.100.9/24 dev eth1",
+}
+
+func TestAddressesOfTheKernel(t *testing.T) {
+	ip := inNetwork(t, house...)
+	want := func(what string, lines ...string) {
+		t.Helper()
+		got, err := ExplainAddresses()
+		wantError(t, err, "")
+		for _, line := range lines {
+			if !slices.Contains(got, line) {
+				t.Errorf("%s: got\n%s\nwant %s", what, strings.Join(got, "\n"), line)
+			}
+		}
+		if n := strings.Count(strings.Join(got, "\n"), ": taken"); n != strings.Count(strings.Join(lines, "\n"), ": taken") {
+			t.Errorf("%s: %d are taken:\n%s", what, n, strings.Join(got, "\n"))
+		}
+	}
+	want("without routes",
+		"192.0.2.10 (eth0): taken",
+		"192.0.2.250 (eth0): left out: it is a /32 beside others; another machine may have it tomorrow",
+		"192.0.2.251 (eth0): left out: it is secondary; another machine may have it tomorrow",
+		"100.101.102.103 (tailscale0): left out: its interface is of a tunnel or of containers",
+		"172.17.0.1 (docker0): left out: its interface is of a tunnel or of containers",
+		"10.0.1.7 (cilium_host): left out: its interface is of a tunnel or of containers",
+		"10.9.0.2 (vpn): left out: its interface is of a tunnel or of containers",
+		"198.51.100.9 (eth1): left out: its interface is down",
+		"2001:db8:1::10 (eth0): taken",
+		"2001:db8:1::dead (eth0): left out: it is deprecated",
+	)
+	ip("link set eth1 up")
+	want("with two interfaces", "192.0.2.10 (eth0): taken", "198.51.100.9 (eth1): taken", "2001:db8:1::10 (eth0): taken")
+	ip("route add default via 198.51.100.1")
+	want("with a route", "198.51.100.9 (eth1): taken", "192.0.2.10 (eth0): left out: it is not the source of packets to the Internet",
+		"2001:db8:1::10 (eth0): taken")
+	ip("route replace default via 192.0.2.1 src 192.0.2.250")
+	want("with a source in the route", "192.0.2.250 (eth0): taken", "2001:db8:1::10 (eth0): taken")
+	ip("addr add 2001:db8:2::1/64 dev eth0 nodad")
+	ip("-6 route add default via 2001:db8:2::ff src 2001:db8:2::1")
+	want("with a route of IPv6", "192.0.2.250 (eth0): taken", "2001:db8:2::1 (eth0): taken",
+		"2001:db8:1::10 (eth0): left out: it is not the source of packets to the Internet")
+	ip("route replace unreachable default metric 0")
+	want("with a route that refuses", "192.0.2.10 (eth0): taken", "198.51.100.9 (eth1): taken", "2001:db8:2::1 (eth0): taken")
+}
+
+func TestNoAddressesOfTheKernel(t *testing.T) {
+	inNetwork(t, "link set lo up")
+	_, err := ExplainAddresses()
+	wantError(t, err, "addresses: the machine has none; expected them in the configuration")
+}
