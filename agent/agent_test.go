@@ -150,13 +150,13 @@ func TestAgentRegistersReportsDrainsAndLeaves(t *testing.T) {
 	rep := r.awaitReport("web-1", "a full report", func(rep *store.Report) bool {
 		return rep.RPS != nil && rep.InFlight != nil && rep.Seq > 2
 	})
-	if *rep.Utilization != 0.5 || *rep.RPS != 12 || rep.Health != "up" || rep.Lease != 20 || rep.EPS != nil {
+	if *rep.Utilization != 0.5 || *rep.RPS != 12 || rep.Health != "degraded" || rep.Lease != 20 || rep.EPS != nil {
 		t.Errorf("report is %+v", rep)
 	}
 	if !strings.HasPrefix(rep.Reason, "collect[2].haproxy: ") {
 		t.Errorf("reason is %q, want the collector that fails", rep.Reason)
 	}
-	if r.log.count("collector fails") == 0 || r.log.count("collect[2].haproxy") != 1 {
+	if r.log.count("collector fails") != 1 || r.log.count("error=\"collect[2].haproxy: ") != 1 {
 		t.Error("the log does not say once which collector fails")
 	}
 	want := `{"addresses":["192.0.2.1"],"port":443,"weight":2,"capacity":100,"region":"eu","classes":["fast"],"by":"agent"}`

@@ -217,6 +217,27 @@ func TestRatesOfAYoungAgent(t *testing.T) {
 	}
 }
 
+// An idle machine can have idled for a little longer than the time between two readings: it is idle, and not unknown.
+func TestIdleIsZero(t *testing.T) {
+	for _, tt := range []struct{ idle, want string }{
+		{"x 101.98", "cpu=0.01"},
+		{"x 102.01", "cpu=0"},
+		{"x 102.5", "(cpu: is -0.25, expected 0 to 1000)"},
+	} {
+		p, err := newPrometheus(&Prometheus{URL: "http://127.0.0.1/", CPU: "1 - avg(rate(x[30s]))"})
+		wantError(t, err, "")
+		var s Sample
+		for i, body := range []string{"x 100", tt.idle} {
+			now := epoch.Add(time.Duration(2*i) * time.Second)
+			e, err := readExposition(strings.NewReader(body), p.names, false, now)
+			wantError(t, err, "")
+			s = p.sample(e, now)
+		}
+		s.dropUnusable()
+		wantSample(t, s, tt.want)
+	}
+}
+
 // What windows keep is bounded: in time, and, where series come and go, in number.
 func TestWindowsAreBounded(t *testing.T) {
 	p, err := newPrometheus(&Prometheus{URL: "http://127.0.0.1/", InFlight: "sum(rate(x[10m])) + max(max_over_time(x[1m]))", CPU: "y"})

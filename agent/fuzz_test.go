@@ -92,7 +92,7 @@ func FuzzORCA(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := new(heard).sample(r)
+		s := heard{}.sample(r)
 		for _, name := range numberNames {
 			if p := s.number(name); *p != nil && (!usable(**p) || **p < 0) {
 				t.Errorf("%q gives %s = %v", header, name, **p)

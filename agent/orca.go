@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +56,7 @@ type orcaCollector struct {
 }
 
 func newORCA(cfg *ORCA) (*orcaCollector, error) {
-	o := &orcaCollector{url: cfg.URL, http: requester{options: cfg.RequestOptions, tls: cfg.TLS, redirect: sameHost}}
+	o := &orcaCollector{url: cfg.URL, heard: heard{}, http: requester{options: cfg.RequestOptions, tls: cfg.TLS, redirect: sameHost}}
 	return o, o.http.open()
 }
 
@@ -78,26 +80,30 @@ func (o *orcaCollector) collect(ctx context.Context, _ time.Time) (Sample, error
 	return o.heard.sample(report), nil
 }
 
+// loadReport is a load report, with what its form tells beyond its numbers.
+type loadReport struct {
+	*orca.OrcaLoadReport
+	said   map[string]bool   // fields that are there, be they 0; only the form TEXT tells
+	faults map[string]string // by field: why it is not to be used
+}
+
 // parseORCA parses the value of an endpoint-load-metrics header in any of its three forms.
-func parseORCA(value string) (*orca.OrcaLoadReport, error) {
+func parseORCA(value string) (*loadReport, error) {
 	form, body, _ := strings.Cut(strings.TrimSpace(value), " ")
 	body = strings.TrimSpace(body)
-	report := new(orca.OrcaLoadReport)
+	r := &loadReport{OrcaLoadReport: new(orca.OrcaLoadReport)}
 	var err error
 	switch form {
 	case "TEXT":
-		err = parseORCAText(body, report)
+		r.parseText(body)
 	case "JSON":
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal([]byte(body), report)
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal([]byte(body), r.OrcaLoadReport)
 	case "BIN":
-		err = parseORCABinary(body, report)
+		err = parseORCABinary(body, r.OrcaLoadReport)
 	default:
 		err = fmt.Errorf("form %.20q, expected TEXT, JSON or BIN", form)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return report, checkORCA(report)
+	return r, err
 }
 
 func parseORCABinary(body string, report *orca.OrcaLoadReport) error {
@@ -108,25 +114,26 @@ func parseORCABinary(body string, report *orca.OrcaLoadReport) error {
 	return proto.Unmarshal(b, report)
 }
 
-// parseORCAText parses name=value or name:value, separated by commas. Names that are not of use here are checked and
-// dropped; unknown ones as well, as the other two forms do.
-func parseORCAText(body string, report *orca.OrcaLoadReport) error {
-	seen := make(map[string]bool)
+// parseText parses name=value or name:value, separated by commas. Names that are not of use here are passed over. A pair
+// that is wrong costs itself; of one that is there twice, the first is taken.
+func (r *loadReport) parseText(body string) {
+	r.said, r.faults = make(map[string]bool), make(map[string]string)
 	for pair := range strings.SplitSeq(body, ",") {
 		name, text, ok := cutPair(strings.TrimSpace(pair))
+		to := orcaField(r.OrcaLoadReport, name)
 		v, err := strconv.ParseFloat(text, 64)
-		if !ok || err != nil || !usable(v) {
-			return fmt.Errorf("%.60q, expected name=number", pair)
-		}
-		if seen[name] {
-			return fmt.Errorf("%.60q is there twice", name)
-		}
-		seen[name] = true
-		if to := orcaField(report, name); to != nil {
-			*to = v
+		switch {
+		case !ok:
+			r.faults[""] = fmt.Sprintf("%.60q, expected name=number", pair)
+		case to == nil:
+		case err != nil:
+			r.faults[name] = fmt.Sprintf("%.60q, expected %s=number", pair, name)
+		case r.said[name] && v != *to:
+			r.faults[""] = fmt.Sprintf("%s is there twice, with %v and %v; the first is taken", name, *to, v)
+		default:
+			*to, r.said[name] = v, true
 		}
 	}
-	return nil
 }
 
 func cutPair(s string) (name, value string, ok bool) {
@@ -155,37 +162,52 @@ func orcaField(r *orca.OrcaLoadReport, name string) *float64 {
 
 func usable(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// checkORCA refuses numbers that JSON and protobuf can carry and a load report must not.
-func checkORCA(r *orca.OrcaLoadReport) error {
-	for _, name := range []string{"cpu_utilization", "mem_utilization", "application_utilization", "rps_fractional", "eps"} {
-		if v := *orcaField(r, name); !usable(v) || v < 0 {
-			return fmt.Errorf("%s is %v, expected a number from 0", name, v)
-		}
-	}
-	return nil
+// orcaFields are the fields of a load report that are of use, and what they are in a sample.
+var orcaFields = []struct{ name, key string }{
+	{"application_utilization", "utilization"}, {"cpu_utilization", "cpu"}, {"mem_utilization", "mem"},
+	{"rps_fractional", "rps"}, {"eps", "eps"},
 }
 
-// heard remembers which numbers a source has ever said. Protobuf does not tell 0 from not said; a 0 is believed from a
+// heard remembers which fields a source has ever said. Protobuf does not tell 0 from not said; a 0 is believed from a
 // source that has said more before.
-type heard struct{ cpu, mem, app, rps, eps bool }
+type heard map[string]bool
 
-// sample takes the application's own utilisation if there is one, as gRPC's balancers do, else the CPU's.
-func (h *heard) sample(r *orca.OrcaLoadReport) Sample {
-	app := said0(&h.app, r.GetApplicationUtilization())
-	s := Sample{
-		CPU: said0(&h.cpu, r.GetCpuUtilization()),
-		Mem: said0(&h.mem, r.GetMemUtilization()),
-		RPS: said0(&h.rps, r.GetRpsFractional()),
-		EPS: said0(&h.eps, r.GetEps()),
+// sample takes the application's own utilization if there is one, as gRPC's balancers do, else the CPU's. A number that
+// makes no sense is named, and no other steps in for it.
+func (h heard) sample(r *loadReport) Sample {
+	var s Sample
+	for _, f := range orcaFields {
+		v := *orcaField(r.OrcaLoadReport, f.name)
+		h[f.name] = h[f.name] || v > 0 || r.said[f.name]
+		switch why := r.fault(f.name, v); {
+		case why != "":
+			s.lack(f.key, why)
+		case h[f.name]:
+			*s.number(f.key) = &v
+		}
 	}
-	s.Utilization = first(app, s.CPU)
+	switch {
+	case s.lacks("cpu") && s.Utilization == nil:
+		s.lack("utilization", "it is that of the CPU")
+	case !s.lacks("utilization"):
+		s.Utilization = first(s.Utilization, s.CPU)
+	}
+	if why := r.faults[""]; why != "" {
+		s.lack("report", why)
+	}
+	if len(s.Absent) == 0 && !slices.Contains(slices.Collect(maps.Values(h)), true) {
+		s.Absent = append(s.Absent, absence{what: "report", why: "it says nothing yet", early: true})
+	}
 	return s
 }
 
-func said0(heard *bool, v float64) *float64 {
-	*heard = *heard || v > 0
-	if !*heard {
-		return nil
+// fault says why a field is not to be used: JSON and protobuf can carry what a load report must not.
+func (r *loadReport) fault(name string, v float64) string {
+	if why := r.faults[name]; why != "" {
+		return why
 	}
-	return &v
+	if !usable(v) || v < 0 {
+		return fmt.Sprintf("%s is %v, expected a number from 0", name, v)
+	}
+	return ""
 }

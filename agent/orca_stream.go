@@ -46,7 +46,7 @@ func newORCAStream(ctx context.Context, cfg *ORCA, interval time.Duration) (*orc
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
-	return &orcaStream{conn: conn, interval: interval}, nil
+	return &orcaStream{conn: conn, interval: interval, heard: heard{}}, nil
 }
 
 // reconnect is quicker than gRPC's own habit of waiting up to two minutes: the server is next door, and there is one.
@@ -83,7 +83,7 @@ func (o *orcaStream) collect(ctx context.Context, now time.Time) (Sample, error)
 	if report == nil || now.Sub(at) > max(orcaStale*o.interval, orcaMinStale) {
 		return Sample{}, errors.Join(errors.New("no fresh report"), err)
 	}
-	return o.heard.sample(report), nil
+	return o.heard.sample(&loadReport{OrcaLoadReport: report}), nil
 }
 
 // ensure opens the stream unless it is open, and returns what closes at its first news.
@@ -111,9 +111,6 @@ func (o *orcaStream) follow(news func()) {
 	for err == nil {
 		var report *orca.OrcaLoadReport
 		if report, err = stream.Recv(); err == nil {
-			err = checkORCA(report)
-		}
-		if err == nil {
 			o.keep(report)
 			news()
 		}

@@ -3,12 +3,14 @@ package agent
 import (
 	"context"
 	"encoding/base64"
+	"math"
 	"net"
 	"net/http"
 	"testing"
 	"time"
 
 	orca "github.com/cncf/xds/go/xds/data/orca/v3"
+	orcaservice "github.com/cncf/xds/go/xds/service/orca/v3"
 	"google.golang.org/grpc"
 	grpcorca "google.golang.org/grpc/orca"
 	"google.golang.org/protobuf/proto"
@@ -31,15 +33,24 @@ var orcaTests = []struct{ name, header, want, err string }{
 	{"json", `JSON {"cpu_utilization":0.7,"memUtilization":0.25,"rps_fractional":5,"named_metrics":{"a":1},"from_the_future":true}`,
 		"utilization=0.7 cpu=0.7 mem=0.25 rps=5", ""},
 	{"an unknown name", "TEXT from_the_future=1,eps=3", "eps=3", ""},
-	{"twice", "TEXT eps=1,eps=1", "", "twice"},
-	{"twice, not of use", "TEXT named_metrics.a=1,named_metrics.a=2", "", "twice"},
-	{"NaN", "TEXT cpu_utilization=NaN", "", "expected name=number"},
-	{"infinite", "TEXT named_metrics.a=Inf", "", "expected name=number"},
-	{"JSON NaN", `JSON {"cpu_utilization":"NaN"}`, "", "cpu_utilization is NaN"},
-	{"JSON infinite", `JSON {"eps":"Infinity"}`, "", "eps is +Inf"},
-	{"negative", "TEXT eps=-1", "", "eps is -1"},
-	{"no value", "TEXT eps", "", "expected name=number"},
-	{"no name", "TEXT =1", "", "expected name=number"},
+	{"0 is said", "TEXT cpu_utilization=0", "utilization=0 cpu=0", ""},
+	{"nothing", "TEXT from_the_future=1", "(report: it says nothing yet)", ""},
+	{"nothing in JSON", `JSON {"cpu_utilization":0}`, "(report: it says nothing yet)", ""},
+	// What is wrong costs itself, and no other number steps in for it.
+	{"twice", "TEXT eps=1,eps=1,rps_fractional=2", "rps=2 eps=1", ""},
+	{"twice, another", "TEXT eps=1,eps=3,rps_fractional=2", "rps=2 eps=1 (report: eps is there twice, with 1 and 3; the first is taken)", ""},
+	{"twice, not of use", "TEXT named_metrics.a=1,named_metrics.a=2,eps=1", "eps=1", ""},
+	{"NaN", "TEXT cpu_utilization=NaN,eps=1", "eps=1 (cpu: cpu_utilization is NaN, expected a number from 0) (utilization: it is that of the CPU)", ""},
+	{"the application's is NaN", "TEXT application_utilization=NaN,cpu_utilization=0.2",
+		"cpu=0.2 (utilization: application_utilization is NaN, expected a number from 0)", ""},
+	{"the application's stands in for the CPU's", "TEXT application_utilization=0.3,cpu_utilization=x",
+		"utilization=0.3 (cpu: \"cpu_utilization=x\", expected cpu_utilization=number)", ""},
+	{"infinite, not of use", "TEXT named_metrics.a=Inf,eps=1", "eps=1", ""},
+	{"JSON NaN", `JSON {"cpu_utilization":"NaN","eps":2}`, "eps=2 (cpu: cpu_utilization is NaN, expected a number from 0) (utilization: it is that of the CPU)", ""},
+	{"JSON infinite", `JSON {"eps":"Infinity","rps_fractional":3}`, "rps=3 (eps: eps is +Inf, expected a number from 0)", ""},
+	{"negative", "TEXT eps=-1", "(eps: eps is -1, expected a number from 0)", ""},
+	{"no value", "TEXT eps,rps_fractional=3", "rps=3 (report: \"eps\", expected name=number)", ""},
+	{"no name", "TEXT =1", "(report: \"=1\", expected name=number)", ""},
 	{"not JSON", "JSON {", "", "proto"},
 	{"not base64", "BIN !", "", "illegal base64"},
 	{"not protobuf", "BIN /////w", "", "proto"},
@@ -52,7 +63,7 @@ func TestParseORCA(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := parseORCA(tt.header)
 			if !wantError(t, err, tt.err) {
-				wantSample(t, new(heard).sample(r), tt.want)
+				wantSample(t, heard{}.sample(r), tt.want)
 			}
 		})
 	}
@@ -63,7 +74,7 @@ func TestParseORCABinary(t *testing.T) {
 	for _, header := range []string{"BIN " + binary(t, report), "BIN " + base64.RawStdEncoding.EncodeToString(must(proto.Marshal(report)))} {
 		r, err := parseORCA(header)
 		wantError(t, err, "")
-		wantSample(t, new(heard).sample(r), "utilization=0.3 cpu=0.3 rps=7")
+		wantSample(t, heard{}.sample(r), "utilization=0.3 cpu=0.3 rps=7")
 	}
 }
 
@@ -76,10 +87,11 @@ func must[T any](v T, err error) T {
 
 // Protobuf does not tell 0 from not said.
 func TestZeroIsBelievedOnceMoreWasSaid(t *testing.T) {
-	var h heard
-	wantSample(t, h.sample(&orca.OrcaLoadReport{}), "")
-	wantSample(t, h.sample(&orca.OrcaLoadReport{ApplicationUtilization: 0.5, Eps: 1}), "utilization=0.5 eps=1")
-	wantSample(t, h.sample(&orca.OrcaLoadReport{CpuUtilization: 0.25}), "utilization=0 cpu=0.25 eps=0")
+	h := heard{}
+	of := func(r *orca.OrcaLoadReport) Sample { return h.sample(&loadReport{OrcaLoadReport: r}) }
+	wantSample(t, of(&orca.OrcaLoadReport{}), "(report: it says nothing yet)")
+	wantSample(t, of(&orca.OrcaLoadReport{ApplicationUtilization: 0.5, Eps: 1}), "utilization=0.5 eps=1")
+	wantSample(t, of(&orca.OrcaLoadReport{CpuUtilization: 0.25}), "utilization=0 cpu=0.25 eps=0")
 }
 
 func TestORCAOverHTTP(t *testing.T) {
@@ -164,4 +176,30 @@ func TestORCAOutOfBandUnimplemented(t *testing.T) {
 	wantError(t, err, "")
 	_, err = o.collect(soon(t), time.Now())
 	wantError(t, err, "Unimplemented")
+}
+
+// streamOf answers with one report and stays open.
+type streamOf struct {
+	orcaservice.UnimplementedOpenRcaServiceServer
+	report *orca.OrcaLoadReport
+}
+
+func (s streamOf) StreamCoreMetrics(_ *orcaservice.OrcaLoadReportRequest, stream orcaservice.OpenRcaService_StreamCoreMetricsServer) error {
+	if err := stream.Send(s.report); err != nil {
+		return err
+	}
+	<-stream.Context().Done()
+	return nil
+}
+
+// A number that makes no sense does not end the stream, nor cost the others.
+func TestORCAOutOfBandKeepsTheRest(t *testing.T) {
+	address, _ := serveGRPC(t, "", func(s *grpc.Server) {
+		orcaservice.RegisterOpenRcaServiceServer(s, streamOf{report: &orca.OrcaLoadReport{CpuUtilization: math.NaN(), RpsFractional: 7}})
+	})
+	o, err := newORCAStream(t.Context(), &ORCA{GRPC: address}, time.Second)
+	wantError(t, err, "")
+	s, err := o.collect(soon(t), time.Now())
+	wantError(t, err, "")
+	wantSample(t, s, "rps=7 (cpu: cpu_utilization is NaN, expected a number from 0) (utilization: it is that of the CPU)")
 }

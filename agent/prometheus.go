@@ -249,6 +249,9 @@ func (p *prometheusCollector) sample(e *exposition, now time.Time) Sample {
 	ev := &evaluation{scrape: e, windows: p.windows, now: now}
 	for _, n := range p.means.numbers {
 		v, err := ev.amount(n.expr)
+		if isShare(n.key) && v < 0 && v > -shareNoise {
+			v = 0
+		}
 		if s.lackIf(n.key, err); err == nil {
 			*s.number(n.key) = &v
 		}
@@ -274,6 +277,10 @@ func firstError(errs ...error) error {
 	}
 	return nil
 }
+
+// shareNoise is by how much the use of a resource may be below 0: a counter of idle time is read a moment after the time
+// that it is compared with, so that an idle machine can seem to be idle for longer than the window.
+const shareNoise = 0.1
 
 // lackIf records that something is absent if there is an error.
 func (s *Sample) lackIf(what string, err error) {
