@@ -18,7 +18,8 @@ import (
 // maxHops bounds the aliases that are followed in one answer, and how often CoreDNS is asked again for one query.
 const maxHops = 8
 
-// upstreamTimeout bounds the lookup of a target that is not ours: a stub resolver waits five seconds for an answer.
+// upstreamTimeout is how long a target that is not ours is looked for. A try of *forward* that began before its end takes two
+// seconds, and a stub resolver waits five for an answer.
 const upstreamTimeout = 3 * time.Second
 
 // aliases are the targets that are followed for one query.
@@ -134,10 +135,10 @@ func (f *Farm) lookupWithoutLevel(q *query) *dns.Msg {
 	if q.level == nil {
 		return f.lookup(q) // The wish may be the one that all queries share, and is not written to.
 	}
-	level := q.level
-	q.level = nil
+	level, asks := q.level, q.asks
+	q.level, q.asks = nil, steer.Query{}
 	m := f.lookup(q)
-	q.level = level
+	q.level, q.asks = level, asks
 	return m
 }
 

@@ -1,6 +1,7 @@
 package farm_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,5 +132,68 @@ func TestAliasOfOthers(t *testing.T) {
 	// A loop over two server blocks comes to an end.
 	if got := answerOf(t, addr, "loop.example.org.", dns.TypeA, true); !strings.Contains(got, "loop.example.org. 20 IN CNAME loop.example.net.") {
 		t.Errorf("Got\n%s\nwant the CNAME of loop.example.org", got)
+	}
+}
+
+// dns64 makes an IPv6 address of the target's.
+func TestAliasBehindDNS64(t *testing.T) {
+	inst := serve(t, strings.ReplaceAll(`example.org:0 {
+	bind 127.0.0.1
+	dns64 {
+		allow_ipv4
+	}
+	farm {
+		embedded 127.0.0.1:EMBEDDED
+		service www.example.org {
+			server a 192.0.2.1
+		}
+		service in.example.org {
+			server x www.example.org
+		}
+	}
+}
+`, "EMBEDDED", storetest.FreePort(t)))
+	defer stop(t, inst)
+	want := "NOERROR\nin.example.org. 20 IN CNAME www.example.org.\nwww.example.org. 5 IN AAAA 64:ff9b::c000:201"
+	if got := answerOf(t, inst.Servers()[0].LocalAddr().String(), "in.example.org.", dns.TypeAAAA, true); got != want {
+		t.Errorf("Got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A target's name server that does not answer holds the answer back for a few seconds, no longer than stub resolvers wait.
+func TestAliasOfTheSilent(t *testing.T) {
+	t.Parallel()
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	inst := serve(t, strings.NewReplacer("EMBEDDED", storetest.FreePort(t), "SILENT", silent.LocalAddr().String()).Replace(`example.org:0 {
+	bind 127.0.0.1
+	farm {
+		embedded 127.0.0.1:EMBEDDED
+		service out.example.org {
+			server x www.example.com
+		}
+		service www.example.org {
+			server a 192.0.2.1
+		}
+	}
+}
+example.com:0 {
+	bind 127.0.0.1
+	forward . SILENT
+}
+`))
+	defer stop(t, inst)
+	addr := inst.Servers()[0].LocalAddr().String()
+	done := make(chan string)
+	go func() { done <- answerOf(t, addr, "out.example.org.", dns.TypeA, true) }()
+	// Others do not wait.
+	if got := answerOf(t, addr, "www.example.org.", dns.TypeA, true); got != "NOERROR\nwww.example.org. 20 IN A 192.0.2.1" {
+		t.Errorf("Got\n%s", got)
+	}
+	if got, want := <-done, "SERVFAIL\nout.example.org. 20 IN CNAME www.example.com."; got != want {
+		t.Errorf("Got\n%s\nwant\n%s", got, want)
 	}
 }

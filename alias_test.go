@@ -274,3 +274,29 @@ func TestAliasesAreFollowedAtOnce(t *testing.T) {
 	}
 	clients.Wait()
 }
+
+// What a client of a level is given of an alias, one server where it is granted, does not bind the target.
+func TestAliasLevelIsNotTheTargets(t *testing.T) {
+	f, _ := withShelf(t, `farm example.org {
+		qos {
+			client subnet 10.240.0.0/16 gold
+		}
+		level gold {
+			rank 20
+			unit 0.1
+		}
+		service in.example.org {
+			server x www.example.org
+		}
+		service www.example.org {
+			answers 2
+			policy roundrobin
+			server a 192.0.2.1
+			server b 192.0.2.2
+		}
+	}`)
+	m := mustAsk(t, f, "in.example.org.", dns.TypeA)
+	if len(m.Answer) != 3 {
+		t.Errorf("Got %v, want the alias and both servers", m.Answer)
+	}
+}

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ServeDNS implements plugin.Handler. It takes no lock, asks nobody but the next plugin, and answers from the snapshot
-// that was current when the query came in.
+// ServeDNS implements plugin.Handler. It takes no lock, and answers from the snapshot that was current when the query came
+// in. It asks the next plugin, and CoreDNS itself where an alias leads elsewhere.
 func (f *Farm) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
 	q := newQuery(ctx, w, r)
 	rcode, err := f.serveQuery(q)
