@@ -174,6 +174,21 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// An answer may bring the SOA of a zone above the signed ones. Then the proof alone is signed.
+func TestForeignSOA(t *testing.T) {
+	const above = "org. 60 IN SOA ns.example.net. hostmaster.example.net. 1 7200 1800 1209600 5"
+	for name, list := range map[string]string{"example.org.": top, "x.example.org.": leaf} {
+		r := question(t, name+" DS")
+		m := new(dns.Msg).SetReply(r)
+		m.Ns = parse(t, []string{above})
+		got := serve(t, protected(t, writes(m)), r)
+		compare(t, "authority", got.Ns, []string{above, name + ` 5 IN NSEC \000.` + name + " " + list})
+		if sigs := signatures(got); len(sigs) != 1 || sigs[0].TypeCovered != dns.TypeNSEC {
+			t.Errorf("Expected the signature of the NSEC record, got\n%v", got)
+		}
+	}
+}
+
 // Who does not ask for signatures gets the answer as the plugin made it.
 func TestWithoutDO(t *testing.T) {
 	for _, edns := range []bool{false, true} {

@@ -40,7 +40,7 @@ func (w *writer) placeOf(name string, qtype uint16, soa *dns.SOA) place {
 	return inside
 }
 
-// isCut is whether the server itself delegates a name: it has a referral there, or the name is the top of another zone
+// isCut reports whether the server itself delegates a name: it has a referral there, or the name is the top of another zone
 // that it serves.
 func (w *writer) isCut(name string) bool {
 	r := new(dns.Msg)

@@ -20,6 +20,10 @@ example.org:PORT {
     dnssec {
         key file KEY
     }
+    template IN ANY none.example.org {
+        rcode NXDOMAIN
+        authority "example.org. 60 IN SOA ns.example.org. hostmaster.example.org. 1 7200 1800 1209600 5"
+    }
     farm {
         embedded 127.0.0.1:EMBEDDED
         fallthrough
@@ -100,6 +104,8 @@ func TestUnsignedAnswersAreRefused(t *testing.T) {
 		"x.wild.example.org.",
 		"to-static.example.org.",
 		"alias.example.org.",
+		"none.example.org.",
+		"x.none.example.org.",
 	}
 	c, key := startSigned(t)
 	forger := stubZone{"example.org", startForger(t, c.addr, names), key}
@@ -198,6 +204,7 @@ func TestProofs(t *testing.T) {
 		{"static.example.org.", dns.TypeHTTPS, false},
 		{"static2.example.org.", dns.TypeDS, false},
 		{"x.wild.example.org.", dns.TypeDS, false},
+		{"x.none.example.org.", dns.TypeDS, false},
 		{"alias.example.org.", dns.TypeAAAA, false},
 		{"alias.example.org.", dns.TypeDS, false},
 		{"broken.example.org.", dns.TypeA, false},
