@@ -70,7 +70,7 @@ func readClasses(p *parser, args []string, l *steer.Level) error {
 	if len(args) == 0 {
 		return p.Err("classes needs the names of classes of servers")
 	}
-	l.Classes = args
+	l.Classes = lowerAll(args)
 	return nil
 }
 

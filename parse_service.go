@@ -274,7 +274,7 @@ var serverOptions = map[string]func(p *parser, name, value string, s *steer.Serv
 		return nil
 	},
 	"classes": func(p *parser, name, value string, s *steer.Server) error {
-		s.Classes = strings.Split(value, ",")
+		s.Classes = lowerAll(strings.Split(value, ","))
 		return nil
 	},
 }

@@ -117,6 +117,15 @@ func (p *parser) prefix(what, arg string) (netip.Prefix, error) {
 	return n, nil
 }
 
+// lowerAll makes names lower case: DNS knows no other difference.
+func lowerAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = strings.ToLower(name)
+	}
+	return out
+}
+
 // hostName reads a name that a record may point to.
 func hostName(arg string) (string, bool) {
 	name := plugin.Name(arg).Normalize()

@@ -86,7 +86,7 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n level gold {\n rank 1\n requires server\n down 1M\n }\n}", "requires the server's part"},
 	{"farm example.org {\n level gold {\n rank 1\n duration 5s\n }\n}", "duration 5: expected 10 to 86400 s"},
 	{"farm example.org {\n level gold {\n rank 1\n handle yes\n }\n}", "handle takes no argument"},
-	{"farm example.org {\n level gold {\n rank 1\n classes Fast\n }\n}", "class \"Fast\": expected lower-case"},
+	{"farm example.org {\n level gold {\n rank 1\n classes fa_st\n }\n}", "class \"fa_st\": expected lower-case"},
 	{"farm example.org {\n service www.example.org {\n server a 192.0.2.1 classes a,,b\n }\n}", "class \"\": expected lower-case"},
 
 	{"farm example.org {\n qos on\n}", "qos takes a block and no argument"},

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/coredns-farm/farm/conf"
@@ -138,6 +140,7 @@ const (
 
 // withDefaults fills in what is not said. What the machine has to be asked for comes later.
 func (c Config) withDefaults() Config {
+	c.lowerNames()
 	c.Prefix = cmp.Or(c.Prefix, defaultPrefix)
 	c.Interval = cmp.Or(c.Interval, defaultInterval)
 	c.Lease = cmp.Or(c.Lease, defaultLeases*c.Interval)
@@ -148,11 +151,23 @@ func (c Config) withDefaults() Config {
 		c.Collect[i].Hold = cmp.Or(c.Collect[i].Hold, new(defaultHold))
 	}
 	c.Probe = probeDefaults(c.Probe, c.Interval)
-	c.Servers = append([]Probed(nil), c.Servers...)
 	for i := range c.Servers {
 		c.Servers[i].Probe = probeDefaults(c.Servers[i].Probe, c.Interval)
 	}
 	return c
+}
+
+// lowerNames makes ids and names of classes lower case, as the database has them: DNS knows no other difference.
+func (c *Config) lowerNames() {
+	c.Server, c.Reporter = strings.ToLower(c.Server), strings.ToLower(c.Reporter)
+	c.Classes = slices.Clone(c.Classes)
+	for i, class := range c.Classes {
+		c.Classes[i] = strings.ToLower(class)
+	}
+	c.Servers = slices.Clone(c.Servers)
+	for i := range c.Servers {
+		c.Servers[i].Server = strings.ToLower(c.Servers[i].Server)
+	}
 }
 
 func probeDefaults(probes []Probe, interval time.Duration) []Probe {

@@ -222,10 +222,10 @@ func (p *Probe) kind() (name string, keys validator, n int) {
 }
 
 const (
-	idExpected   = "lower-case letters, digits and hyphens, at most 63"
+	idExpected   = "letters, digits and inner hyphens, at most 63"
 	nameExpected = "a domain name"
 
-	classExpected = "lower-case letters, digits and hyphens, each once"
+	classExpected = "letters, digits and inner hyphens, each once"
 )
 
 // fqdn returns the name as the services database knows it: lower case, with its final dot.

@@ -38,7 +38,8 @@ func Load[T any](path string, words Words) (T, error) {
 	return cfg, nil
 }
 
-// Parse parses one YAML document. Keys that are unknown or there twice are errors. Errors begin with LINE:COLUMN: where that
+// Parse parses one YAML document. Keys that are unknown or there twice are errors, and so is a 0 that would be taken for an
+// absent key. Errors begin with LINE:COLUMN: where that
 // is known, and never quote the text, which may hold passwords.
 func Parse[T any](b []byte, words Words) (T, error) {
 	var cfg, none T
@@ -52,7 +53,7 @@ func Parse[T any](b []byte, words Words) (T, error) {
 	if err := decodeNext(dec, new(any)); err != io.EOF {
 		return none, errors.New("expected one YAML document")
 	}
-	return cfg, nil
+	return cfg, checkZeros(b, reflect.TypeFor[T]())
 }
 
 // decodeNext decodes the next document. The decoder panics on some texts, such as a tag before a list's place.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/coredns-farm/farm/steer"
@@ -78,8 +79,24 @@ func decodeService(name, data string) (*serviceRecord, error) {
 		return nil, err
 	}
 	rec.Name = name
+	lowerService(&rec.Service)
 	slices.SortFunc(rec.Levels, func(a, b steer.Level) int { return cmp.Compare(a.Rank, b.Rank) })
 	return rec, errors.Join(CheckService(&rec.Service), CheckAlias(name, rec.Fallback...))
+}
+
+// lowerService makes names in a record lower case: DNS knows no other difference, whoever writes.
+func lowerService(s *steer.Service) {
+	lowerAll(s.Fallback)
+	for i := range s.Levels {
+		s.Levels[i].Name = strings.ToLower(s.Levels[i].Name)
+		lowerAll(s.Levels[i].Classes)
+	}
+}
+
+func lowerAll(names []string) {
+	for i, name := range names {
+		names[i] = strings.ToLower(name)
+	}
 }
 
 // CheckService says what is wrong with a service's record, nil if nothing is.
@@ -206,6 +223,8 @@ func decodeServer(id, data string) (*serverRecord, error) {
 		return nil, err
 	}
 	rec.ID = id
+	rec.Target = strings.ToLower(rec.Target)
+	lowerAll(rec.Classes)
 	for i, a := range rec.Addresses {
 		rec.Addresses[i] = a.Unmap()
 	}

@@ -62,7 +62,8 @@ func TestScripts(t *testing.T) {
 		{"server", www, []string{"b", "set", a}, "KEPT 3"}, // an operator's stands
 		{"server", www, []string{"b", "set", `{"addresses":["192.0.2.3"]}`}, "OK 4"},
 		{"server", www, []string{"c", "del"}, "NONE 5"},
-		{"server", www, []string{"B", "set", a}, "FARM id"},
+		{"server", www, []string{"B", "set", a}, "KEPT 5"}, // ids have no letter case
+		{"server", www, []string{"b_", "set", a}, "FARM id"},
 		{"server", www, []string{"-b", "set", a}, "FARM id"},
 		{"server", www, []string{strings.Repeat("b", 64), "set", a}, "FARM id"},
 		{"server", www, []string{"b", "put", a}, "FARM operation"},
@@ -78,7 +79,7 @@ func TestScripts(t *testing.T) {
 		{"report", www, []string{"x@p", report(`,"agent":"p","seq":1`)}, "OK 8"},
 		{"report", www, []string{"a", report(`,"agent":"1","seq":7`)}, "OK 9"},
 		{"report", www, []string{"a", report(`,"agent":"1","seq":7`)}, "STALE 9 7"},
-		{"report", www, []string{"a", report(`,"agent":"1","seq":6`)}, "STALE 9 7"},
+		{"report", www, []string{"A", report(`,"agent":"1","seq":6`)}, "STALE 9 7"},
 		{"report", www, []string{"a", report(`,"agent":"2","seq":2`)}, "CLAIMED 9 1"},
 		{"report", www, []string{"a", report(`,"agent":"2","seq":1`)}, "OK 10"},
 		{"report", www, []string{"a", report(`,"agent":"1","seq":8`)}, "CLAIMED 10 2"},
@@ -92,7 +93,7 @@ func TestScripts(t *testing.T) {
 		{"report", www, []string{"a@", report(``)}, "FARM id"},
 		{"report", www, []string{"a@b@c", report(``)}, "FARM id"},
 
-		{"admin", www, []string{"a", "drain"}, "OK 12"},
+		{"admin", www, []string{"A", "drain"}, "OK 12"},
 		{"admin", www, []string{"a", "drain", "operator"}, "OK 12"}, // a drain under way goes on
 		{"admin", www, []string{"a", "ready", "agent"}, "KEPT 12"},
 		{"admin", www, []string{"a", "maint", "agent"}, "KEPT 12"},

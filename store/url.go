@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ func (t *Target) String() string { return t.text }
 //	redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[?db=DB&sentinel_username=&sentinel_password=]
 //
 // Several redis:// or rediss:// URLs, or one with ?cluster=true, are a Cluster. rediss:// and rediss+sentinel:// take ca=FILE,
-// cert=FILE, key=FILE and server_name=NAME. It reads no file and opens nothing; errors never hold a password.
+// cert=FILE, key=FILE and server_name=NAME. It reads no file and opens nothing. Errors repeat nothing of a URL: what cannot be
+// read may be part of a password.
 func ParseURLs(urls []string) (*Target, error) {
 	if len(urls) == 0 {
 		return nil, errors.New("redis: expected a URL")
@@ -92,7 +94,7 @@ func parseURL(raw string) (*Target, error) {
 	case "unix":
 		err = t.socket(hosts, u.Path, q)
 	default:
-		err = fmt.Errorf("scheme %q: expected redis, rediss, unix or redis+sentinel", clip(u.Scheme))
+		err = errors.New("expected redis://, rediss://, unix:// or redis+sentinel://")
 	}
 	if err != nil {
 		return nil, err
@@ -104,7 +106,7 @@ func parseURL(raw string) (*Target, error) {
 	if t.opts.MasterName != "" {
 		t.text += "/" + t.opts.MasterName
 	}
-	return t, errors.Join(err, leftOver(q))
+	return t, cmp.Or(err, leftOver(u.Scheme, q))
 }
 
 // splitURL takes the host list out before net/url sees it: a list of HOST:PORT is no valid authority. net/url's errors
@@ -123,12 +125,15 @@ func splitURL(raw string) (*url.URL, []string, error) {
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		user, list = authority[:at+1], authority[at+1:]
 	}
+	if strings.Contains(tail, "@") && (scheme != "unix" || authority != "") {
+		return nil, nil, errCutPassword
+	}
 	u, err := url.Parse(scheme + "://" + user + "x" + tail)
 	if err != nil || u.Fragment != "" {
-		return nil, nil, errors.New("expected SCHEME://[USER:PASSWORD@]HOST[:PORT][/PATH][?OPTIONS], with special characters as %XX")
+		return nil, nil, errors.New("expected SCHEME://[USER:PASSWORD@]HOST[:PORT][/PATH][?OPTIONS]; " + encodeHint)
 	}
 	if _, err := url.ParseQuery(u.RawQuery); err != nil {
-		return nil, nil, errors.New("options: expected NAME=VALUE, with special characters as %XX")
+		return nil, nil, errors.New("options: expected NAME=VALUE; " + encodeHint)
 	}
 	var hosts []string
 	if list != "" {
@@ -136,6 +141,12 @@ func splitURL(raw string) (*url.URL, []string, error) {
 	}
 	return u, hosts, nil
 }
+
+// encodeHint says how a password is written that would end its part of the URL.
+const encodeHint = "in user names, passwords and options write / as %2F, ? as %3F, # as %23, @ as %40 and % as %25"
+
+// errCutPassword is for an @ behind the hosts: what stands before it is most likely a password that holds a /, ? or #.
+var errCutPassword = errors.New("an @ stands behind a /, ? or #, as after a password that holds one; " + encodeHint)
 
 func (t *Target) single(hosts []string, path string, q url.Values) error {
 	if len(hosts) != 1 {
@@ -147,7 +158,7 @@ func (t *Target) single(hosts []string, path string, q url.Values) error {
 	if cluster := take(q, "cluster"); cluster != "" {
 		on, err := strconv.ParseBool(cluster)
 		if err != nil {
-			return fmt.Errorf("cluster=%s: expected true or false", clip(cluster))
+			return errors.New("option cluster: expected true or false")
 		}
 		t.opts.IsClusterMode = on
 	}
@@ -186,10 +197,10 @@ func (t *Target) addrs(hosts []string, port string) error {
 	if len(hosts) == 0 || len(hosts) > maxHosts {
 		return fmt.Errorf("%d hosts: expected 1 to %d", len(hosts), maxHosts)
 	}
-	for _, h := range hosts {
+	for i, h := range hosts {
 		u, err := url.Parse("x://" + h)
 		if err != nil || u.Hostname() == "" || u.User != nil || !goodPort(u.Port()) {
-			return fmt.Errorf("host %q: expected HOST[:PORT], IPv6 in brackets", clip(h))
+			return fmt.Errorf("host %d: expected HOST[:PORT], IPv6 in brackets; %s", i+1, encodeHint)
 		}
 		p := u.Port()
 		if p == "" {
@@ -211,7 +222,7 @@ func (t *Target) database(db string) error {
 	}
 	n, err := strconv.ParseUint(db, 10, 16)
 	if err != nil {
-		return fmt.Errorf("database %q: expected a number", clip(db))
+		return errors.New("database: expected a number, as in redis://HOST/2; " + encodeHint)
 	}
 	t.opts.DB = int(n)
 	return nil
@@ -224,14 +235,18 @@ func take(q url.Values, name string) string {
 	return v
 }
 
-func leftOver(q url.Values) error {
-	names := make([]string, 0, len(q))
-	for name := range q {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	if len(names) > 0 {
-		return fmt.Errorf("option %q: not known here", clip(names[0]))
+// options are those that a scheme knows.
+var options = map[string]string{
+	"redis":           "cluster, db",
+	"rediss":          "cluster, db, ca, cert, key, server_name",
+	"unix":            "db",
+	"redis+sentinel":  "db, sentinel_username, sentinel_password",
+	"rediss+sentinel": "db, sentinel_username, sentinel_password, ca, cert, key, server_name",
+}
+
+func leftOver(scheme string, q url.Values) error {
+	if len(q) > 0 {
+		return fmt.Errorf("an option is not known: expected %s; %s", options[scheme], encodeHint)
 	}
 	return nil
 }

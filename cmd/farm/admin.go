@@ -105,7 +105,7 @@ func (w *world) places(s *scope, args []string) ([]place, error) {
 			list = append(list, place{f.Service.Name, v.ID})
 		}
 	}
-	for _, id := range args[1:] {
+	for _, id := range lower(args[1:]) {
 		if _, err := w.server(f, id); err != nil {
 			return nil, err
 		}
@@ -120,7 +120,7 @@ func (w *world) places(s *scope, args []string) ([]place, error) {
 func (w *world) everywhere(ids []string) ([]place, error) {
 	var list []place
 	var known []string
-	for _, id := range ids {
+	for _, id := range lower(ids) {
 		before := len(list)
 		for _, f := range w.snap.Farms() {
 			if f.ByID(id) >= 0 {

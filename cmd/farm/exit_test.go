@@ -66,7 +66,7 @@ var mistakes = []struct {
 	{"server set www.example.org web2", exitRefused, "0 addresses: expected 1 to 8, or a target"},
 	{"server set www.example.org web1 --target www.example.net", exitRefused, "addresses and target: expected one of them"},
 	{"report www.example.org web1 --lease 0", exitRefused, "lease 0: expected 0.1 s or more"},
-	{"agent --service www.example.org --weight 1 --server WEB", exitRefused, "configuration: server: expected"},
+	{"agent --service www.example.org --weight 1 --server WE_B", exitRefused, "configuration: server: expected"},
 	{"agent -c nowhere.yaml --check", exitRefused, "configuration: open nowhere.yaml: no such file"},
 }
 

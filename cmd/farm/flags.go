@@ -277,8 +277,9 @@ func parseAddress(s string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-func parseName(s string) (string, error) { return fqdn(s), nil }
-func parseWord(s string) (string, error) { return s, nil }
+func parseName(s string) (string, error)  { return fqdn(s), nil }
+func parseWord(s string) (string, error)  { return s, nil }
+func parseLabel(s string) (string, error) { return strings.ToLower(s), nil }
 
 // name is a flag of a domain name. Nothing is not said.
 func name(p *string) *value {
@@ -297,6 +298,16 @@ func word(p *string) *value {
 		*p = s
 		return nil
 	}}
+}
+
+// label is a flag of a name that has no letter case, such as an id.
+func label(p *string) *value {
+	v := word(p)
+	v.set = func(s string) error {
+		*p = strings.ToLower(s)
+		return nil
+	}
+	return v
 }
 
 // prefix is a flag of a client: an address, or a subnet in CIDR form.

@@ -56,7 +56,7 @@ func (a *app) handleIssue(file *string) *cobra.Command {
 	f := c.Flags()
 	f.SortFlags = false
 	f.Var(name(&i.service), "service", "the service that it is for; . is every service")
-	f.StringVar(&i.level, "level", "", "the best `LEVEL` that it entitles to")
+	f.Var(label(&i.level), "level", "the best `LEVEL` that it entitles to")
 	f.Var(absentIfZero(&i.rank, func(p *int) *value { return whole(p, 1, 255) }), "rank", "the level's rank, instead of its name")
 	f.StringVar(&i.client, "client", "", "the client `ID` that is shown with it")
 	f.Var(address(&i.address), "address", "the client's address")

@@ -128,11 +128,11 @@ func (a *app) levelShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if _, err := w.level(f, args[1]); err != nil {
+				if _, err := w.level(f, strings.ToLower(args[1])); err != nil {
 					return err
 				}
 				list := w.levelsOf(f)
-				l := list[slices.IndexFunc(list, func(l levelOf) bool { return l.Name == args[1] })]
+				l := list[slices.IndexFunc(list, func(l levelOf) bool { return l.Name == strings.ToLower(args[1]) })]
 				return a.print(l, l.write)
 			})
 		},

@@ -56,7 +56,7 @@ func TestLevelsRefused(t *testing.T) {
 		{"level set ww.example.org gold --rank 30", exitNotFound, "did you mean www.example.org.?"},
 		{"level set www.example.org silver", exitRefused, "rank: expected 1 to 255"},
 		{"level set www.example.org silver --rank 30", exitRefused, "different names and ranks"},
-		{"level set www.example.org Silver --rank 20", exitRefused, "lower-case letters"},
+		{"level set www.example.org sil_ver --rank 20", exitRefused, "lower-case letters"},
 		{"level set www.example.org silver --rank 20 --requires server", exitRefused, "expected a unit above 0"},
 		{"level set www.example.org silver --rank 256", exitUsage, "want a whole number from 1 to 255"},
 		{"level set www.example.org silver --down 8", exitUsage, "want a rate in bit/s"},

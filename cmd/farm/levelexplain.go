@@ -16,7 +16,7 @@ import (
 type asking struct{ level, clientID, grant string }
 
 func (k *asking) flags(f *pflag.FlagSet) {
-	f.StringVar(&k.level, "level", "", "the `LEVEL` that the client may have (default that of its grant, else best effort)")
+	f.Var(label(&k.level), "level", "the `LEVEL` that the client may have (default that of its grant, else best effort)")
 	f.StringVar(&k.clientID, "client-id", "", "the client, by the `ID` that its handle is for")
 	f.StringVar(&k.grant, "grant", "", "the client that has this `GRANT`")
 }

@@ -37,13 +37,14 @@ func (a *app) levelSet() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				name := strings.ToLower(args[1])
 				var old steer.Level
-				standing := f.Service.Level(args[1])
+				standing := f.Service.Level(name)
 				if standing != nil {
 					old = *standing
 				}
 				now := old
-				now.Name = args[1]
+				now.Name = name
 				if err := merge(c.Flags(), levelFields, &now); err != nil {
 					return err
 				}
@@ -108,7 +109,7 @@ Corefile count again. Grants of a level that is deleted stand until they end.`,
 		ValidArgsFunction: a.completeLevel,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.visit(func(ctx context.Context, db *store.Client, w *world) error {
-				return a.deleteLevels(ctx, db, w, fqdn(args[0]), args[1:], dry)
+				return a.deleteLevels(ctx, db, w, fqdn(args[0]), lower(args[1:]), dry)
 			})
 		},
 	}

@@ -15,6 +15,15 @@ func fqdn(name string) string {
 	return name
 }
 
+// lower makes ids and names of levels lower case, as the database has them: DNS knows no other difference.
+func lower(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = strings.ToLower(name)
+	}
+	return out
+}
+
 // maxNear bounds the names that an error suggests.
 const maxNear = 3
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
@@ -56,7 +57,7 @@ func (a *app) reportCommand() *cobra.Command {
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeServer,
 		RunE: func(c *cobra.Command, args []string) error {
-			r.Service, r.ID = fqdn(args[0]), args[1]
+			r.Service, r.ID = fqdn(args[0]), strings.ToLower(args[1])
 			if c.Flags().Changed("latency") {
 				r.Latency = &latency
 			}
@@ -72,7 +73,7 @@ func (a *app) reportCommand() *cobra.Command {
 	f.Var(oneOf(&r.Health, "state", healths), "health", "up, degraded (half the share) or down (default up)")
 	f.Var(word(&r.Reason), "reason", "why it is not up; for people")
 	f.Var(duration(&r.Lease, fromZero, steer.MaxLease), "lease", "how long the report stands for the server's life")
-	f.Var(word(&r.Reporter), "reporter", "report as a prober of this id, of the server's health")
+	f.Var(label(&r.Reporter), "reporter", "report as a prober of this id, of the server's health")
 	must(c.RegisterFlagCompletionFunc("health", cobra.FixedCompletions([]string{"up", "degraded", "down"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
@@ -82,7 +83,7 @@ func (a *app) serverShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				i, err := w.server(f, args[1])
+				i, err := w.server(f, strings.ToLower(args[1]))
 				if err != nil {
 					return err
 				}
@@ -116,7 +117,7 @@ Corefile only is taken into the database with what the Corefile says of it.`,
 		ValidArgsFunction: a.completeServer,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.visit(func(ctx context.Context, db *store.Client, w *world) error {
-				service, id := fqdn(args[0]), args[1]
+				service, id := fqdn(args[0]), strings.ToLower(args[1])
 				old, existed := w.standing(service, id)
 				now := old
 				now.ID = id
@@ -170,7 +171,7 @@ that still runs registers its server again: stop it first.`,
 		ValidArgsFunction: a.completeServer,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.visit(func(ctx context.Context, db *store.Client, w *world) error {
-				return a.deleteServers(ctx, db, w, fqdn(args[0]), args[1:], dry)
+				return a.deleteServers(ctx, db, w, fqdn(args[0]), lower(args[1:]), dry)
 			})
 		},
 	}

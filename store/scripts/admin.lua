@@ -62,9 +62,9 @@ for i = 4, math.min(#KEYS, 10) do
 end
 --
 
-local id, state, by = ARGV[2], ARGV[3], ARGV[4]
+local id, state, by = ARGV[2]:lower(), ARGV[3], ARGV[4]
 if not by or by == '' then by = 'operator' end
-if not isid(id) then return refuse('id: expected lower-case letters, digits and inner hyphens') end
+if not isid(id) then return refuse('id: expected letters, digits and inner hyphens') end
 if state ~= 'ready' and state ~= 'drain' and state ~= 'maint' then
   return refuse('state: expected ready, drain or maint')
 end

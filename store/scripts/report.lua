@@ -63,10 +63,10 @@ for i = 4, math.min(#KEYS, 10) do
 end
 --
 
-local field, data = ARGV[2], ARGV[3]
+local field, data = ARGV[2]:lower(), ARGV[3]
 local id, reporter = field:match('^([^@]*)@?(.*)$')
 if not isid(id) or field ~= id and not isid(reporter) then
-  return refuse('id: expected lower-case letters, digits and inner hyphens, as ID or ID@REPORTER')
+  return refuse('id: expected letters, digits and inner hyphens, as ID or ID@REPORTER')
 end
 local new = object(data)
 if not new then return refuse('report: expected a JSON object of at most 8192 octets') end

@@ -62,8 +62,8 @@ for i = 4, math.min(#KEYS, 10) do
 end
 --
 
-local id, op, data = ARGV[2], ARGV[3], ARGV[4]
-if not isid(id) then return refuse('id: expected lower-case letters, digits and inner hyphens') end
+local id, op, data = ARGV[2]:lower(), ARGV[3], ARGV[4]
+if not isid(id) then return refuse('id: expected letters, digits and inner hyphens') end
 local old = redis.call('HGET', KEYS[4], id)
 if op == 'del' then
   -- Also when there is nothing: readers may keep what a flushed database has lost, until they are told.
