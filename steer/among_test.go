@@ -9,7 +9,7 @@ import (
 func TestAmong(t *testing.T) {
 	addr := func(i int) netip.Addr { return server(i).Addresses[0] }
 	f := Build(Input{Service: Service{Name: "a.", Policy: Weighted}, Indexed: true, Now: 1_000_000, Members: []Member{
-		quiet(server(1)), quiet(server(2)), down(quiet(server(3)))}})
+		quiet(server(1)), quiet(server(2)), down(quiet(server(3))), left(quiet(server(4)))}})
 	for _, tc := range []struct {
 		name  string
 		addrs []netip.Addr
@@ -19,6 +19,8 @@ func TestAmong(t *testing.T) {
 		{"no addresses", nil, 0, nil},
 		{"strangers alone stay as they are", []netip.Addr{addr(8), addr(9)}, 0, nil},
 		{"nothing but a dead one stays as it is", []netip.Addr{addr(3)}, 0, nil},
+		{"one that has left goes", []netip.Addr{addr(1), addr(2), addr(4)}, 2, map[int]float64{0: .5, 1: .5}},
+		{"one that has left goes, and a stranger stays", []netip.Addr{addr(4), addr(9), addr(1)}, 2, map[int]float64{1: .5, 2: .5}},
 		{"the dead one goes", []netip.Addr{addr(1), addr(2), addr(3)}, 2, map[int]float64{0: .5, 1: .5}},
 		{"a stranger counts as a mean one", []netip.Addr{addr(9), addr(1), addr(3)}, 2, map[int]float64{0: .5, 1: .5}},
 	} {

@@ -168,16 +168,16 @@ func (r *replica) setAdmin(sh *shard, rec record, m moment) error {
 	}
 	a := admin{
 		mark: mark{gen: sh.gen}, state: got.State, by: got.By, at: got.Since, since: v.admin.since,
-		left: got.Left, leftAt: got.LeftAt,
+		left: got.departure(rec.id),
 	}
 	old := v.admin
-	if old.at != a.at || old.state != a.state || old.left != a.left || old.leftAt != a.leftAt {
+	if old.at != a.at || old.state != a.state || old.left.when() != a.left.when() {
 		a.since = m.life - max(m.redis-got.Since, 0)
 		v.rejoin(a.wanted(), m)
 		r.edit(rec.svc)
 	}
 	v.admin = a
-	if a.left != "" && !m.whole && old.leftAt != a.leftAt {
+	if a.left != nil && !m.whole && old.left.when() != a.left.when() {
 		v.takeOut()
 	}
 	return nil
@@ -192,14 +192,17 @@ func (v *server) takeOut() {
 }
 
 // hasLeft says whether the server's agent left, and nobody has reported since.
-func (v *server) hasLeft() bool { return v.admin.left != "" && v.own == nil }
+func (v *server) hasLeft() bool { return v.admin.left != nil && v.own == nil }
 
 // goLost has a server leave of which the database says nothing any more. That is remembered here alone.
 func (v *server) goLost(how string, at int64, m moment) {
 	if !v.admin.byOperator() {
 		v.admin = admin{state: steer.Maint, by: ByAgent, at: at, since: m.life}
 	}
-	v.admin.lost, v.admin.left, v.admin.leftAt = m.life, how, at
+	v.admin.lost, v.admin.left = m.life, &departure{how: how, at: at}
+	if v.rec != nil {
+		v.admin.left.server = &steer.Server{ID: v.rec.ID, Addresses: v.rec.Addresses}
+	}
 	v.takeOut()
 }
 
@@ -239,7 +242,7 @@ func (r *replica) setReport(sh *shard, rec record, m moment) error {
 	if got.Reporter != "" {
 		return v.probed(got.Reporter, w)
 	}
-	if v.admin.left != "" && m.whole && w.at <= v.admin.leftAt {
+	if m.whole && w.at <= v.admin.left.when() {
 		return nil // an older copy of the database: the server has left since
 	}
 	v.heard(w, m)
@@ -250,7 +253,7 @@ func (r *replica) setReport(sh *shard, rec record, m moment) error {
 // here counts before what the database says: it may have been another one then.
 func (v *server) wellSince(got *Report, old *word, m moment) int64 {
 	own := got.Reporter == ""
-	back := old != nil && (old.Health == steer.Down || own && m.life >= old.end) || old == nil && own && v.admin.left != ""
+	back := old != nil && (old.Health == steer.Down || own && m.life >= old.end) || old == nil && own && v.admin.left != nil
 	switch {
 	case old != nil && !back:
 		return old.well
@@ -310,7 +313,7 @@ func (v *server) probed(reporter string, w *word) error {
 
 // heard takes a report of the server's own agent. A server that comes, or comes back, starts slowly.
 func (v *server) heard(w *word, m moment) {
-	old, left := v.own, v.admin.left != ""
+	old, left := v.own, v.admin.left != nil
 	back := old != nil && (m.life >= old.end || old.Health == steer.Down && w.Health != steer.Down) || left
 	if !m.first && (v.fresh || back) {
 		v.joined, v.isNew = m.life, v.fresh && !left
@@ -325,7 +328,7 @@ func (v *server) heard(w *word, m moment) {
 
 // comeBack takes back that a server has left; what an operator wants of it stands.
 func (v *server) comeBack() {
-	v.admin.left, v.admin.leftAt = "", 0
+	v.admin.left = nil
 	if v.admin.by == ByAgent && v.admin.state == steer.Maint {
 		v.admin = admin{}
 	}
@@ -358,7 +361,7 @@ func (r *replica) remove(sh *shard, rec record, m moment) {
 	}
 	switch {
 	case rec.kind == kindServer:
-		v.leave()
+		v.forget()
 	case rec.kind == kindAdmin:
 		v.rejoin(steer.Ready, m)
 		v.admin = admin{}
@@ -371,8 +374,8 @@ func (r *replica) remove(sh *shard, rec record, m moment) {
 	r.edit(rec.svc)
 }
 
-// leave forgets a server, apart from what probers say.
-func (v *server) leave() { *v = server{probes: v.probes} }
+// forget forgets a server, apart from what probers say.
+func (v *server) forget() { *v = server{probes: v.probes} }
 
 // tidy drops a server of which nothing is left.
 func (s *service) tidy(id string) {

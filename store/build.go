@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -76,7 +77,40 @@ func (g *board) has(name string, s *service) bool {
 	if g.specs[name] != nil {
 		return true
 	}
-	return s != nil && g.covers(name) && (s.spec != nil || len(s.registered()) > 0)
+	return s != nil && g.covers(name) && (s.spec != nil || len(s.registered()) > 0 || g.Indexed && s.anyGone())
+}
+
+// anyGone says whether the service had servers that left and took their records along.
+func (s *service) anyGone() bool {
+	for _, v := range s.servers {
+		if v.isGone() {
+			return true
+		}
+	}
+	return false
+}
+
+// isGone says whether the server left and took its record along.
+func (v *server) isGone() bool { return v.rec == nil && v.hasLeft() && v.admin.left.server != nil }
+
+// gone adds, where somebody else answers, the servers that left and took their records along: their addresses may still be in
+// the answers. An address that another server has by now is that one's.
+func (g *board) gone(s *service, static map[string]*steer.Server, members []steer.Member) []steer.Member {
+	if !g.Indexed {
+		return members
+	}
+	taken := make(map[netip.Addr]bool)
+	for _, m := range members {
+		for _, a := range m.Server.Addresses {
+			taken[a.Unmap()] = true
+		}
+	}
+	for id, v := range s.servers {
+		if v.isGone() && static[id] == nil && !slices.ContainsFunc(v.admin.left.server.Addresses, func(a netip.Addr) bool { return taken[a] }) {
+			members = append(members, steer.Member{Server: v.admin.left.server, Report: steer.NoReport, Left: true})
+		}
+	}
+	return members
 }
 
 // names lists every service to be published.
@@ -123,6 +157,7 @@ func (g *board) input(r *replica, name string, now int64, members []steer.Member
 			in.Members = append(in.Members, m)
 		}
 	}
+	in.Members = g.gone(s, static, in.Members)
 	return in, next, true
 }
 
@@ -201,7 +236,8 @@ func (v *server) backSince(life int64) int64 {
 // probedSince is since when no majority of the probers says that the server is down; 0 is always. Those that are alive count,
 // and those that said so with their last breath.
 func (v *server) probedSince(life int64) int64 {
-	var flips []int64
+	var room [maxProbers]int64
+	flips := room[:0]
 	for _, w := range v.probes {
 		switch {
 		case w.Health == steer.Down:

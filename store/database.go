@@ -147,7 +147,7 @@ func (v *server) record(svc, id string, reports map[[2]string]*Report) ServerRec
 		rec.Admin = steer.Ready
 	}
 	if v.hasLeft() {
-		rec.Left, rec.LeftAt = v.admin.left, v.admin.leftAt
+		rec.Left, rec.LeftAt = v.admin.left.how, v.admin.left.at
 	}
 	for reporter := range v.probes {
 		if r := reports[[2]string{svc, id + "@" + reporter}]; r != nil {

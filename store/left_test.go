@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/coredns-farm/farm/steer"
@@ -202,6 +203,40 @@ func TestOperatorsWordOutlivesTheAgent(t *testing.T) {
 	w.follow(serverRec("a"), w.report("a", 3600, ""), state(""))
 	w.pass(31_000)
 	w.want("a:drained z:open")
+}
+
+// Where somebody else answers (rewrite), a server that left is still known by its addresses, so that they are left out.
+func TestAddressesOfAServerThatLeft(t *testing.T) {
+	w := newWorld(t)
+	w.board = newBoard(Base{Indexed: true})
+	at := func(id, addr string) record {
+		return record{kindServer, svc, id, fmt.Sprintf(`{"addresses":[%q],"by":"agent"}`, addr)}
+	}
+	gone := w.left("a", LeftStopped)
+	gone.data = strings.TrimSuffix(gone.data, "}") + `,"addresses":["192.0.2.1"]}`
+	w.load(at("a", "192.0.2.1"), at("b", "192.0.2.2"), w.report("a", 10, ""), w.report("b", 3600, ""))
+	w.follow(gone)
+	w.want("a:left b:open")
+	restart(w).want("a:left b:open")
+	w.flush()
+	w.want("a:left b:open")
+	w.follow(at("c", "192.0.2.1"), w.report("c", 3600, ""))
+	w.want("b:open c:open") // the address is another's by now
+	w.follow(record{kind: kindServer, svc: svc, id: "c"}, record{kind: kindServer, svc: svc, id: "b"})
+	w.want("a:left") // nobody else is left, and the service is still known
+	w.follow(at("a", "192.0.2.1"), w.report("a", 10, ""))
+	w.want("a:open")
+}
+
+// The Corefile is edited: a server goes from it, and comes back.
+func TestServerThatLeftGoesFromTheCorefile(t *testing.T) {
+	w := newCorefileWorld(t)
+	both := w.board
+	w.follow(w.left("a", LeftStopped))
+	w.board = newBoard(Base{Servers: map[string][]steer.Server{svc: {{ID: "z"}}}})
+	w.want("z:open")
+	w.board = both
+	w.want("a:left z:open")
 }
 
 // What is remembered of servers that the database has lost is bounded.

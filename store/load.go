@@ -74,7 +74,7 @@ func (k *mark) gone(gen uint32, another bool, life int64) bool {
 func (r *replica) prune(sh *shard, name string, s *service, another bool, life int64) {
 	for id, v := range s.servers {
 		// A server that has left by what was read leaves nothing behind, whatever database it is.
-		kept := another && (v.admin.left == "" || v.admin.gen != sh.gen)
+		kept := another && (v.admin.left == nil || v.admin.gen != sh.gen)
 		if v.own != nil && v.own.gone(sh.gen, kept, life) {
 			v.own = nil
 			r.touch(name, urgent)
@@ -86,7 +86,7 @@ func (r *replica) prune(sh *shard, name string, s *service, another bool, life i
 			}
 		}
 		// What an agent wanted of its own server, it will say again; unless it has left.
-		if v.admin.state != "" && v.admin.gone(sh.gen, another && (v.admin.by != ByAgent || v.admin.left != ""), life) {
+		if v.admin.state != "" && v.admin.gone(sh.gen, another && (v.admin.by != ByAgent || v.admin.left != nil), life) {
 			v.admin = admin{}
 			r.edit(name)
 		}
@@ -143,8 +143,8 @@ func (s *service) dropOrphans(life int64) (dropped bool) {
 			continue
 		}
 		// It may stand in a Corefile, and its agent is gone.
-		v.rec, v.by, v.mark = nil, "", mark{}
 		v.goLost(LeftSwept, v.own.at, moment{life: life})
+		v.rec, v.by, v.mark = nil, "", mark{}
 	}
 	if dropped {
 		s.forgetLeft()
@@ -167,7 +167,7 @@ func (s *service) forgetLeft() {
 		return
 	}
 	slices.SortFunc(left, func(a, b string) int {
-		return cmp.Or(cmp.Compare(s.servers[a].admin.leftAt, s.servers[b].admin.leftAt), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(s.servers[a].admin.left.at, s.servers[b].admin.left.at), strings.Compare(a, b))
 	})
 	for _, id := range left[:len(left)-maxLeft] {
 		s.servers[id].admin = admin{}

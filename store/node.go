@@ -136,7 +136,7 @@ func (s *Store) lostLeft() (list []Left) {
 		for name, svc := range sh.services {
 			for id, v := range svc.servers {
 				if v.hasLeft() && v.admin.lost != 0 && len(list) < maxLeft {
-					list = append(list, Left{name, id, v.admin.left, v.admin.leftAt})
+					list = append(list, Left{name, id, v.admin.left.how, v.admin.left.at})
 				}
 			}
 		}
@@ -151,7 +151,7 @@ func (r *replica) remember(l Left) {
 	}
 	v, err := r.shards[Shard(l.Service)].roomFor(l.Service, l.ID)
 	if err == nil && v.own == nil && v.admin.state == "" {
-		v.admin = admin{state: steer.Maint, by: ByAgent, at: l.At, left: clip(l.How), leftAt: l.At}
+		v.admin = admin{state: steer.Maint, by: ByAgent, at: l.At, left: &departure{how: clip(l.How), at: l.At}}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -290,6 +291,31 @@ type adminRecord struct {
 	By     string           `json:"by,omitempty"`
 	Left   string           `json:"left,omitempty"`    // how the server left; nobody has reported on it since
 	LeftAt int64            `json:"left_at,omitempty"` // ms on Redis's clock
+
+	Addresses []netip.Addr `json:"addresses,omitempty"` // where it served, if its record went along
+}
+
+func (rec *adminRecord) departure(id string) *departure {
+	if rec.Left == "" {
+		return nil
+	}
+	d := &departure{how: rec.Left, at: rec.LeftAt}
+	if len(rec.Addresses) > 0 {
+		d.server = &steer.Server{ID: id, Addresses: rec.Addresses}
+	}
+	return d
+}
+
+// wire is the inverse of decodeAdmin.
+func (a *admin) wire() adminRecord {
+	rec := adminRecord{State: a.state, Since: a.at, By: a.by}
+	if a.left != nil {
+		rec.Left, rec.LeftAt = a.left.how, a.left.at
+		if a.left.server != nil {
+			rec.Addresses = a.left.server.Addresses
+		}
+	}
+	return rec
 }
 
 func decodeAdmin(id, data string) (*adminRecord, error) {
@@ -308,6 +334,12 @@ func decodeAdmin(id, data string) (*adminRecord, error) {
 	}
 	if len(rec.Left) > maxID {
 		return nil, bad("size", "left: expected at most %d octets", maxID)
+	}
+	if len(rec.Addresses) > steer.MaxAddresses {
+		return nil, bad("count", "%d addresses: expected at most %d", len(rec.Addresses), steer.MaxAddresses)
+	}
+	for i, a := range rec.Addresses {
+		rec.Addresses[i] = a.Unmap()
 	}
 	return rec, CheckAdmin(rec.State)
 }

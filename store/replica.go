@@ -85,14 +85,28 @@ type admin struct {
 	mark
 	state     steer.AdminState // empty is ready
 	by        string
-	at, since int64  // ms on Redis's clock, and on the life clock
-	left      string // how the server left; empty if it did not
-	leftAt    int64  // ms on Redis's clock
+	at, since int64      // ms on Redis's clock, and on the life clock
+	left      *departure // nil if the server did not leave
+}
+
+// departure is how a server left.
+type departure struct {
+	how    string
+	at     int64         // ms on Redis's clock
+	server *steer.Server // where it served, if its record went along; else nil. Others may still answer with its addresses
+}
+
+// when is 0 if nobody left.
+func (d *departure) when() int64 {
+	if d == nil {
+		return 0
+	}
+	return d.at
 }
 
 // wanted is what is wanted of the server, apart from its having left.
 func (a *admin) wanted() steer.AdminState {
-	if a.left != "" && a.by == ByAgent {
+	if a.left != nil && a.by == ByAgent {
 		return ""
 	}
 	return a.state

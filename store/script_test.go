@@ -206,6 +206,7 @@ func TestSweep(t *testing.T) {
 func TestScriptsOfAServerThatLeft(t *testing.T) {
 	r := storetest.Start(t)
 	const pure, gone = `{"state":"maint","since":N,"by":"agent","left":"stopped","left_at":N}`, ""
+	const went = `{"state":"maint","since":N,"by":"agent","left":"stopped","left_at":N,"addresses":["192.0.2.1"]}`
 	op := func(state, more string) string {
 		return `{"state":"` + state + `","since":N,"by":"operator"` + more + `}`
 	}
@@ -221,22 +222,22 @@ func TestScriptsOfAServerThatLeft(t *testing.T) {
 		registered string // HEXISTS
 		reported   string
 	}{
-		{"stops", [][]string{set, report, leave}, pure, "0", "0"},
+		{"stops", [][]string{set, report, leave}, went, "0", "0"},
 		{"stops, and is registered by an operator", [][]string{byOperator, report, leave}, pure, "1", "0"},
 		{"is reported on by hand, and stops", [][]string{report, leave}, pure, "0", "0"},
 		{"stops while an operator drains it", [][]string{set, report, admin("drain", "operator"), leave}, op("drain", left), "1", "0"},
-		{"stops while it drains itself", [][]string{set, report, admin("drain", "agent"), leave}, pure, "0", "0"},
+		{"stops while it drains itself", [][]string{set, report, admin("drain", "agent"), leave}, went, "0", "0"},
 		{"comes back", [][]string{set, report, leave, set, admin("ready", "agent"), report}, gone, "1", "1"},
-		{"is registered, not heard", [][]string{set, report, leave, set, admin("ready", "agent")}, pure, "1", "0"},
+		{"is registered, not heard", [][]string{set, report, leave, set, admin("ready", "agent")}, went, "1", "0"},
 		{"comes back and an operator drains it", [][]string{set, report, admin("drain", "operator"), leave, set, admin("ready", "agent"), report},
 			op("drain", ""), "1", "1"},
 		{"drains itself before it is heard", [][]string{set, report, leave, set, admin("drain", "agent"), report},
 			`{"state":"drain","since":N,"by":"agent"}`, "1", "1"},
 		{"an operator has it ready", [][]string{report, []string{"report", "b", `{"lease":5}`}, leave, admin("ready", "operator")}, op("ready", ""), "0", "0"},
 		{"an operator takes back a drain first", [][]string{set, report, admin("drain", "operator"), leave, admin("ready", "operator")}, pure, "1", "0"},
-		{"an operator puts it in maint, and takes that back", [][]string{set, report, leave, admin("maint", "operator"), admin("ready", "operator")}, pure, "0", "0"},
+		{"an operator puts it in maint, and takes that back", [][]string{set, report, leave, admin("maint", "operator"), admin("ready", "operator")}, went, "0", "0"},
 		{"an operator deletes it", [][]string{set, report, leave, {"server", "a", "del"}}, gone, "0", "0"},
-		{"a prober reports", [][]string{set, report, leave, {"report", "a@p", `{"lease":5}`}}, pure, "0", "0"},
+		{"a prober reports", [][]string{set, report, leave, {"report", "a@p", `{"lease":5}`}}, went, "0", "0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			script(r, "service", www, "del")

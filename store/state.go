@@ -77,7 +77,7 @@ func (v *server) lines(out []stateLine, svc, id string, life int64) []stateLine 
 		line(kindServer, id, v.lost != 0, serverRecord{*v.rec, v.by}).Capacity = v.measured.Capacity
 	}
 	if a := &v.admin; a.state != "" {
-		line(kindAdmin, id, a.lost != 0, adminRecord{a.state, a.at, a.by, a.left, a.leftAt}).Ago = life - a.since
+		line(kindAdmin, id, a.lost != 0, a.wire()).Ago = life - a.since
 	}
 	report := func(id string, w *word) {
 		l := line(kindReport, id, w.lost != 0, w.wire())

@@ -2,6 +2,9 @@ package test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,11 +18,13 @@ import (
 	"github.com/miekg/dns"
 )
 
-// leftCorefile has three servers of which two get an agent. STATE is a state property, or nothing.
+// leftCorefile has three servers of which two get an agent. STATE is a state property, or nothing. The limits keep the load of
+// the machine that tests, which agents measure, out of it.
 const leftCorefile = `
 example.org:PORT {
     bind 127.0.0.1
     errors
+    prometheus METRICS
     farm {
         redis REDIS
         STATE
@@ -28,6 +33,8 @@ example.org:PORT {
         ttl 1
         slow_start 1s
         drain 1s
+        soft 9
+        hard 10
         service www.example.org {
             server web1 192.0.2.1
             server web2 192.0.2.2
@@ -50,7 +57,7 @@ func (l *leaving) coredns(state string) *coredns {
 	if state != "" {
 		state = "state " + state
 	}
-	return startCoreDNS(l.t, strings.NewReplacer("REDIS", l.redis.URL, "STATE", state).Replace(leftCorefile))
+	return startCoreDNS(l.t, strings.NewReplacer("REDIS", l.redis.URL, "STATE", state, "METRICS", local(freePort(l.t))).Replace(leftCorefile))
 }
 
 func (l *leaving) agent(id, addr string) *process {
@@ -181,6 +188,56 @@ func (l *leaving) nobody(c *coredns) {
 		l.t.Errorf("Expected NODATA that says that no server is available, got\n%s", text)
 	}
 	neverGives(l.t, c, "nobody else is left", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+	if text := metricsOf(l.t, c); !strings.Contains(text, `coredns_farm_ladder_total{rung="nothing"}`) {
+		l.t.Errorf("Expected decisions on the rung nothing to be counted, got\n%s", text)
+	}
+}
+
+// metricsOf returns the metrics of a server whose Corefile says where they are.
+func metricsOf(t *testing.T, c *coredns) string {
+	t.Helper()
+	conf, err := os.ReadFile(c.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(conf), "prometheus ")
+	addr, _, _ := strings.Cut(rest, "\n")
+	r, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestServerThatLeftAFile: where another plugin answers and farm steers, the address of a server that left is left out of the
+// answers, though farm knows no such server any more.
+func TestServerThatLeftAFile(t *testing.T) {
+	t.Parallel()
+	zone := filepath.Join(t.TempDir(), "zone")
+	records := "$ORIGIN example.org.\n@ 3600 IN SOA ns host 1 2 3 4 5\n@ IN NS ns\nns IN A 127.0.0.1\n"
+	for _, addr := range []string{"192.0.2.1", "192.0.2.2"} {
+		records += "www 3600 IN A " + addr + "\n"
+	}
+	if err := os.WriteFile(zone, []byte(records), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := &leaving{t: t, redis: storetest.Start(t)}
+	c := startCoreDNS(t, fmt.Sprintf("example.org:PORT {\n    bind 127.0.0.1\n    errors\n    farm {\n        redis %s\n        ttl 1\n        slow_start 0\n        soft 9\n        hard 10\n        rewrite\n    }\n    file %s\n}\n",
+		l.redis.URL, zone))
+	one, two := l.agent("web1", "192.0.2.1"), l.agent("web2", "192.0.2.2")
+	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2")
+	one.stop()
+	awaitGiven(t, c.addr, service, "192.0.2.2")
+	neverGives(t, c, "stopped", "192.0.2.1")
+	l.agent("web1", "192.0.2.1")
+	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2")
+	two.stop()
+	awaitGiven(t, c.addr, service, "192.0.2.1")
 }
 
 // TestServerThatLeftTheEmbeddedStore: the same where the database is CoreDNS's own.
@@ -189,7 +246,7 @@ func TestServerThatLeftTheEmbeddedStore(t *testing.T) {
 	port := freePort(t)
 	state := filepath.Join(t.TempDir(), "farm.state")
 	l := &leaving{t: t, redis: &storetest.Redis{URL: "redis://" + local(port)}}
-	c := startCoreDNS(t, strings.NewReplacer("redis REDIS", fmt.Sprintf("embedded 127.0.0.1:%d", port), "STATE", "state "+state).Replace(leftCorefile))
+	c := startCoreDNS(t, strings.NewReplacer("redis REDIS", fmt.Sprintf("embedded 127.0.0.1:%d", port), "STATE", "state "+state, "METRICS", local(freePort(t))).Replace(leftCorefile))
 	one := l.agent("web1", "192.0.2.1")
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3")
 	one.stop()

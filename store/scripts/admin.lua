@@ -77,6 +77,7 @@ if by == 'agent' and old.state ~= 'ready' and old.by ~= 'agent' then return unch
 local left = ''
 if type(old.left) == 'string' and type(old.left_at) == 'number' then
   left = string.format(',"left":"%s","left_at":%.0f', old.left:match('^%l+') or 'stopped', old.left_at)
+  if type(old.addresses) == 'table' and #old.addresses > 0 then left = left .. ',"addresses":' .. cjson.encode(old.addresses) end
   if old.by == 'agent' and old.state == 'maint' then old.state = 'left' end
 end
 local function record(state, since, by, more)

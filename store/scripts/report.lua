@@ -128,15 +128,18 @@ end
 local function leave(of, why)
   local admin, record = read(KEYS[5], of), read(KEYS[4], of)
   local state, since, by = 'maint', now, 'agent'
-  local commands = {{'HDEL', KEYS[6], of}}
+  local more, commands = '', {{'HDEL', KEYS[6], of}}
   if byOperator(admin) then
     state, by = admin.state, 'operator'
     if type(admin.since) == 'number' then since = string.format('%.0f', admin.since) end
   elseif record and record.by == 'agent' then
     table.insert(commands, {'HDEL', KEYS[4], of})
+    -- Where somebody else answers with its addresses, readers leave them out.
+    local addresses = record.addresses
+    if type(addresses) == 'table' and #addresses > 0 and #addresses <= 8 then more = ',"addresses":' .. cjson.encode(addresses) end
   end
   if not admin then forget() end
-  local said = string.format('{"state":"%s","since":%s,"by":"%s","left":"%s","left_at":%s}', state, since, by, why, now)
+  local said = string.format('{"state":"%s","since":%s,"by":"%s","left":"%s","left_at":%s%s}', state, since, by, why, now, more)
   table.insert(commands, {'HSET', KEYS[5], of, said})
   return change('set', 'admin', of, said, unpack(commands))
 end
