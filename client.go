@@ -20,6 +20,9 @@ type client struct {
 	region int
 	scope  int  // how much of the subnet's address the region hangs on
 	ours   bool // whether prefix is the subnet of the query
+
+	source  uint8 // length of the subnet of the query, believed or not; 0 is none
+	byLabel bool  // whether other plugins were asked for the region
 }
 
 // clientOf returns who sent a query, without its subnet.
@@ -73,7 +76,7 @@ func (c *client) place(ctx context.Context, regions *steer.Regions, rules []labe
 		return
 	}
 	// Other plugins do not say how much of the address they went by.
-	c.scope = c.prefix.Bits()
+	c.scope, c.byLabel = c.prefix.Bits(), true
 	for _, r := range rules {
 		if value := metadata.ValueFunc(ctx, r.label); value != nil && value() == r.value {
 			c.region = r.region

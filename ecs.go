@@ -55,6 +55,9 @@ func prefixOf(s *dns.EDNS0_SUBNET) (netip.Prefix, bool) {
 // believe takes the subnet for the client, if the resolver is believed. An empty one asks for privacy: the resolver's
 // own address stands in. So it does for an IPv4 address in IPv6 clothes, which is nobody's.
 func (c *client) believe(s *dns.EDNS0_SUBNET, believed prefixes) {
+	if s != nil {
+		c.source = s.SourceNetmask
+	}
 	if s == nil || s.SourceNetmask == 0 || !believed.contain(c.addr) {
 		return
 	}
@@ -64,9 +67,12 @@ func (c *client) believe(s *dns.EDNS0_SUBNET, believed prefixes) {
 }
 
 // scopeOf is how much of the subnet an answer hangs on: all that the query gave if another client would have been given
-// another answer, what tells regions apart if the farm is spread over regions, else nothing.
+// another answer, what tells regions apart if the farm is spread over regions, else nothing. Other plugins may go by a subnet that
+// farm does not believe (geoip with edns-subnet): where they were asked for the region, the answer hangs on all of it.
 func scopeOf(f *steer.Farm, c *client, personal bool) uint8 {
 	switch {
+	case !c.ours && c.byLabel && f.Regional():
+		return c.source
 	case !c.ours:
 		return 0
 	case personal:

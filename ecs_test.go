@@ -135,6 +135,30 @@ func TestRegionByLabel(t *testing.T) {
 	}
 }
 
+// A region that another plugin tells may come from the subnet, which farm does not believe: then the answer holds for no more than
+// that subnet.
+func TestScopeOfALabel(t *testing.T) {
+	for _, tc := range []struct {
+		what, from, name, country string
+		scope                     int
+	}{
+		{"region of a label", "192.0.2.200", "www.example.org.", "DE", 24},
+		{"no region of a label, which is as much of an answer", "192.0.2.200", "www.example.org.", "FR", 24},
+		{"region of the resolver's own address", "10.2.0.1", "www.example.org.", "DE", 0},
+		{"farm of no region", "192.0.2.200", "flat.example.org.", "DE", 0},
+		{"negative", "192.0.2.200", "nosuch.example.org.", "DE", 0},
+	} {
+		f := newTestFarm(t, regional)
+		ctx := metadata.ContextWithMetadata(t.Context())
+		metadata.SetValueFunc(ctx, "geoip/country/code", func() string { return tc.country })
+		rec := dnstest.NewRecorder(&test.ResponseWriter{RemoteIP: tc.from})
+		f.ServeDNS(ctx, rec, withSubnet(question(tc.name, dns.TypeA), "81.2.69.0/24"))
+		if got := scopeIn(rec.Msg); got != tc.scope {
+			t.Errorf("%s: got scope %d, want %d", tc.what, got, tc.scope)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	f := newTestFarm(t, everything)
 	ctx := metadata.ContextWithMetadata(t.Context())
