@@ -52,6 +52,8 @@ var (
 		"Counter of requests for grants that were sent to the services database, by what became of them.", "store", "prefix", "outcome")
 	targetsDesc = describe("targets",
 		"Names that are answered as addresses, a question for each family, by what is known of them.", "state")
+	conflictsDesc = describe("host_conflicts",
+		"Servers whose names are answered with the addresses of another service's.")
 	resolversDesc = describe("resolvers",
 		"Resolvers of which predict remembers what load is behind them.")
 	resolversRoomDesc = describe("resolvers_room",
@@ -62,7 +64,7 @@ var (
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		picksDesc, connectedDesc, ageDesc, lagDesc, servicesDesc, serversDesc, orphansDesc,
-		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc, resolversDesc, resolversRoomDesc, targetsDesc,
+		appliedDesc, rejectedDesc, resyncsDesc, gapsDesc, resolversDesc, resolversRoomDesc, targetsDesc, conflictsDesc,
 		grantsDesc, handlesDesc, keysDesc, asksDesc,
 	} {
 		ch <- d
@@ -88,6 +90,23 @@ func (collector) Collect(ch chan<- prometheus.Metric) {
 	collectPicks(ch, snaps)
 	collectResolvers(ch, snaps)
 	collectTargets(ch, snaps)
+	collectConflicts(ch, snaps)
+}
+
+// maxConflicts bounds the conflicts that are counted.
+const maxConflicts = 10_000
+
+// collectConflicts counts each conflict once, whichever blocks answer for it.
+func collectConflicts(ch chan<- prometheus.Metric, snaps map[*memory][]*steer.Snapshot) {
+	found := make(map[steer.HostConflict]struct{})
+	for _, list := range snaps {
+		for _, snap := range list {
+			for _, c := range snap.HostConflicts(maxConflicts) {
+				found[c] = struct{}{}
+			}
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(conflictsDesc, prometheus.GaugeValue, float64(len(found)))
 }
 
 // collectTargets adds up what the memories of all blocks hold.

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"path/filepath"
@@ -47,6 +48,7 @@ type parser struct {
 	conf  *config
 	zones zones          // of conf, once they are read
 	later []func() error // checks that wait for the rest of the block
+	hosts []host         // the servers of the block
 }
 
 // property is how a line of a block is read; into is what it is read into.
@@ -173,7 +175,42 @@ func (p *parser) check() error {
 	if err := store.CheckService(&conf.defaults); err != nil {
 		return p.Errf("%v", err)
 	}
+	return p.checkHosts()
+}
+
+// host is a server as it stands in the Corefile, under the name that it has in DNS.
+type host struct {
+	service string
+	server  steer.Server
+	file    string
+	line    int
+}
+
+// checkHosts tests that no server's name is another server's or a service's with other addresses. With rewrite no such name is
+// answered.
+func (p *parser) checkHosts() error {
+	if p.conf.rewrite {
+		return nil
+	}
+	first := make(map[string]*host)
+	for i := range p.hosts {
+		h := &p.hosts[i]
+		name := steer.HostName(h.service, h.server.ID)
+		if servers, ok := p.conf.servers[name]; ok && !(len(servers) == 1 && steer.SameHost(&servers[0], &h.server)) {
+			return h.conflict(name, "service "+name)
+		}
+		if other := first[name]; other != nil && !steer.SameHost(&other.server, &h.server) {
+			return h.conflict(name, "server "+h.server.ID+" of "+other.service)
+		}
+		first[name] = h
+	}
 	return nil
+}
+
+// conflict is the error, at the server's line, of a name that stands for two things.
+func (h *host) conflict(name, other string) error {
+	return fmt.Errorf("%s:%d - Error during parsing: server %s: its name %s is that of %s, with other addresses: expected another id",
+		h.file, h.line, h.server.ID, name, other)
 }
 
 func (p *parser) hasRegion(name string) bool {

@@ -205,6 +205,9 @@ func readServer(p *parser, args []string, b *serviceBlock) error {
 		return err
 	}
 	b.servers = append(b.servers, s)
+	if s.Target == "" { // nothing points to the name of one that is a name itself
+		p.hosts = append(p.hosts, host{b.service.Name, s, p.File(), p.Line()})
+	}
 	if err := store.CheckAlias(b.service.Name, s.Target); err != nil {
 		return p.Errf("server %s: %v", s.ID, err)
 	}

@@ -24,7 +24,7 @@ func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
 		return f.fallBack(q, farm, p)
 	}
 	rs := srvRecords{ttl: p.TTL}
-	rs.addTier(q, farm, p.Servers[:p.N])
+	rs.addTier(f, q, farm, p.Servers[:p.N])
 	var room [steer.MaxAnswers]steer.Backup
 	backups := steer.Backups(farm, &q.asks, p, room[:0])
 	for len(backups) > 0 {
@@ -32,7 +32,7 @@ func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
 		for tier := backups[0].Tier; len(backups) > 0 && backups[0].Tier == tier; backups = backups[1:] {
 			servers = append(servers, backups[0].Server)
 		}
-		rs.addTier(q, farm, servers)
+		rs.addTier(f, q, farm, servers)
 	}
 	if len(rs.rrs) == 0 {
 		return q.nodata()
@@ -42,14 +42,14 @@ func (f *Farm) srv(q *query, farm *steer.Farm) *dns.Msg {
 
 // addTier adds servers that stand for each other. A server's own priority counts where it is lower than those of the tiers before:
 // of one priority, servers of the client's region are a tier before the others.
-func (r *srvRecords) addTier(q *query, farm *steer.Farm, servers []int32) {
+func (r *srvRecords) addTier(f *Farm, q *query, farm *steer.Farm, servers []int32) {
 	most, next := 0.0, r.lowest
 	for _, i := range servers {
 		most = max(most, farm.State[i].Weight)
 	}
 	for _, i := range servers {
 		s := farm.Servers[i]
-		name, ok := hostOf(farm, s)
+		name, ok := f.hostOf(q, farm, s)
 		if !ok || s.Port == 0 {
 			continue // port 0 would send clients nowhere
 		}
@@ -82,13 +82,20 @@ func srvWeight(weight, most float64) uint16 {
 	return uint16(max(math.Round(math.MaxUint16*weight/most), 1))
 }
 
-// hostOf returns the name under which a server is found, and whether it fits into a name.
-func hostOf(farm *steer.Farm, s *steer.Server) (string, bool) {
+// hostOf returns the name under which a server is found; false if that does not fit into a name, or is answered with the addresses
+// of another one. What points there would send clients to another service's server.
+func (f *Farm) hostOf(q *query, farm *steer.Farm, s *steer.Server) (string, bool) {
 	if s.Target != "" {
 		return s.Target, true
 	}
-	name := under(s.ID, steer.HostBase(farm.Service.Name))
-	return name, len(name) <= maxName
+	name := steer.HostName(farm.Service.Name, s.ID)
+	if len(name) > maxName {
+		return "", false
+	}
+	if ns := q.zone.server(name); ns != nil && q.snap.Farm(name) == nil {
+		return name, steer.SameHost(&steer.Server{Addresses: f.addressesOf(q, ns)}, s)
+	}
+	return name, q.snap.IsHost(name, farm.Service.Name, s)
 }
 
 // maxName is the length of the longest name without escapes, its last dot included (RFC 1035 section 2.3.4).

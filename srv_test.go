@@ -2,6 +2,7 @@ package farm
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -80,4 +81,90 @@ func TestBackupsAreNotPicked(t *testing.T) {
 			t.Errorf("%v was counted %d times", name, n)
 		}
 	})
+}
+
+// The name of a server is answered with its own addresses, or nothing points there.
+func TestHostNamesInConflict(t *testing.T) {
+	f := newTestFarm(t, `farm example.org {
+		ns ns1.example.org 192.0.2.53
+		policy weighted
+		service api.example.org {
+			alpn h2
+			server m 192.0.2.6 port 8080
+			server n 192.0.2.16 port 8081
+		}
+		service _grpc._tcp.api.example.org {
+			server m 192.0.2.6 port 9090
+		}
+		service www.example.org {
+			server web1 192.0.2.1 port 80
+			server web2 192.0.2.2 port 80
+		}
+		service example.org {
+			server ns1 192.0.2.54 port 80
+			server a 192.0.2.55 port 80
+		}
+	}`)
+	// From the database, another record may come at any time.
+	snap := f.source.Load()
+	moved := *snap.Farm("_grpc._tcp.api.example.org.").Servers[0]
+	moved.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+	build := func(service string, servers ...*steer.Server) *steer.Farm {
+		in := steer.Input{Service: steer.Service{Name: service}, Now: at}
+		for _, s := range servers {
+			in.Members = append(in.Members, steer.Member{Server: s, Report: steer.NoReport})
+		}
+		return steer.Build(in)
+	}
+	farms := []*steer.Farm{
+		snap.Farm("api.example.org."), snap.Farm("www.example.org."), snap.Farm("example.org."),
+		build("_grpc._tcp.api.example.org.", &moved),
+		build("web1.www.example.org.", &steer.Server{ID: "x", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}}),
+	}
+	f.source = &fixed{steer.NewSnapshot(farms, nil), at}
+	for _, tc := range []struct {
+		name  string
+		qtype uint16
+		want  string // targets
+	}{
+		{"_grpc._tcp.api.example.org.", dns.TypeSRV, "m.api.example.org."},
+		{"api.example.org.", dns.TypeSRV, "n.api.example.org."},
+		{"api.example.org.", dns.TypeHTTPS, "n.api.example.org."},
+		{"www.example.org.", dns.TypeSRV, "web2.www.example.org."},
+		{"example.org.", dns.TypeSRV, "a.example.org."},
+	} {
+		for range 4 {
+			m := mustAsk(t, f, tc.name, tc.qtype)
+			if got := strings.Join(pointedAt(m), " "); got != tc.want {
+				t.Errorf("%s %s: got %s, want %s", tc.name, dns.TypeToString[tc.qtype], got, tc.want)
+			}
+			for _, rr := range m.Extra { // what is beside is what the name itself answers
+				own := mustAsk(t, f, rr.Header().Name, rr.Header().Rrtype)
+				if !dns.IsDuplicate(own.Answer[0], rr) {
+					t.Errorf("%s: beside %v, its own answer is %v", tc.name, rr, own.Answer)
+				}
+			}
+		}
+	}
+	// Addresses of the services themselves are right in any case.
+	for name, want := range map[string]string{
+		"m.api.example.org.": "192.0.2.7", "_grpc._tcp.api.example.org.": "192.0.2.7", "web1.www.example.org.": "192.0.2.3", "ns1.example.org.": "192.0.2.53",
+	} {
+		if m := mustAsk(t, f, name, dns.TypeA); len(m.Answer) != 1 || m.Answer[0].(*dns.A).A.String() != want {
+			t.Errorf("%s: got %v, want %s", name, m.Answer, want)
+		}
+	}
+}
+
+// pointedAt are the names that the records of an answer point to.
+func pointedAt(m *dns.Msg) (names []string) {
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.SRV:
+			names = append(names, rr.Target)
+		case *dns.HTTPS:
+			names = append(names, rr.Target)
+		}
+	}
+	return names
 }

@@ -91,7 +91,7 @@ func (f *Farm) svcbOfServers(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg
 	var rrs, extra []dns.RR
 	for _, i := range p.Servers[:p.N] {
 		s := farm.Servers[i]
-		name, ok := hostOf(farm, s)
+		name, ok := f.hostOf(q, farm, s)
 		if !ok || q.qtype == dns.TypeHTTPS && !speaksHTTPS(&farm.Service, s.Port) {
 			continue
 		}

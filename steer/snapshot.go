@@ -23,7 +23,8 @@ type directory struct {
 	exact    map[string]int32   // service, or "*." service by its full name
 	hosts    map[string][]int32 // the name that server names of a service hang under -> services
 	inner    map[string]struct{}
-	wildcard bool // whether any service is a wildcard
+	above    map[string]struct{} // the names one label above services
+	wildcard bool                // whether any service is a wildcard
 }
 
 // NewSnapshot makes a snapshot of farms with distinct service names.
@@ -32,15 +33,18 @@ func NewSnapshot(farms []*Farm, regions *Regions) *Snapshot {
 		exact: make(map[string]int32, len(farms)),
 		hosts: make(map[string][]int32, len(farms)),
 		inner: make(map[string]struct{}),
+		above: make(map[string]struct{}),
 	}
 	for i, f := range farms {
 		d.add(f.Service.Name, int32(i))
 	}
+	d.sortHosts(farms)
 	return &Snapshot{Regions: regions, dir: d, farms: slices.Clone(farms)}
 }
 
 func (d *directory) add(name string, i int32) {
 	d.exact[name] = i
+	d.above[parent(name)] = struct{}{}
 	base := HostBase(name)
 	d.hosts[base] = append(d.hosts[base], i)
 	d.wildcard = d.wildcard || strings.HasPrefix(name, "*.")
@@ -104,14 +108,22 @@ func (s *Snapshot) Find(name string) (Match, *Farm, int) {
 	return NoMatch, nil, -1
 }
 
-func (s *Snapshot) findServer(name string) (*Farm, int) {
+// findServer finds the server with a name. Where several services have one of that id, one with addresses comes first: records
+// point to the names of these alone.
+func (s *Snapshot) findServer(name string) (found *Farm, server int) {
 	id, base := CutLabel(name)
+	server = -1
 	for _, i := range s.dir.hosts[base] {
-		if server := s.farms[i].ByID(id); server >= 0 {
-			return s.farms[i], server
+		f := s.farms[i]
+		j := f.ByID(id)
+		if j >= 0 && f.Servers[j].Target == "" {
+			return f, j
+		}
+		if j >= 0 && found == nil {
+			found, server = f, j
 		}
 	}
-	return nil, -1
+	return found, server
 }
 
 // findWildcard follows RFC 4592 section 3.3: the wildcard of the closest encloser, and no other, speaks for a name.

@@ -60,6 +60,7 @@ func (s *Store) addDue() {
 	defer s.publishing.Unlock()
 	for v := range s.views {
 		v.addDue(s.now())
+		v.checkHosts(s.cfg.Logger.warn)
 	}
 }
 

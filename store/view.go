@@ -25,6 +25,9 @@ type View struct {
 	queue   buildQueue     // what is to be built
 	members []steer.Member // for building, again and again
 	seed    uint64
+
+	unchecked bool                            // whether anything was edited since conflicts of names were looked for
+	conflicts map[steer.HostConflict]struct{} // those that were logged
 }
 
 // built is a farm and when it is to be built anew, in ms of the running clock; 0 is never.
@@ -73,6 +76,27 @@ func (v *View) addDue(now int64) {
 	}
 }
 
+// maxConflicts bounds the conflicts of names that are logged.
+const maxConflicts = 100
+
+// checkHosts logs each conflict of names once, when it comes up.
+func (v *View) checkHosts(warn func(format string, args ...any)) {
+	if !v.unchecked {
+		return
+	}
+	v.unchecked = false
+	found := make(map[steer.HostConflict]struct{})
+	for _, c := range v.snap.Load().HostConflicts(maxConflicts) {
+		found[c] = struct{}{}
+		if _, ok := v.conflicts[c]; !ok {
+			name := steer.HostName(c.Service, c.Server)
+			warn("server %s of %s: %s is answered with the addresses of %s, so SRV leaves the server out: give it another id",
+				c.Server, c.Service, name, c.Keeper)
+		}
+	}
+	v.conflicts = found
+}
+
 // generation is what a publication is made of, apart from farms.
 type generation struct {
 	now    int64
@@ -89,7 +113,8 @@ func (v *View) publish(mu sync.Locker, r *replica, g generation, may func() bool
 	fresh := old == nil
 	var changed []*steer.Farm
 	for v.queue.len() > 0 && may() {
-		name, _ := v.queue.take()
+		name, c := v.queue.take()
+		v.unchecked = v.unchecked || c&edited != 0
 		had := v.farms[name] != nil
 		f := v.build(mu, r, name, g.now)
 		if f != nil {

@@ -35,6 +35,16 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord, l
 	return noteOpen(c, r)
 }
 
+// hostNote warns of a server whose name in DNS is answered with the addresses of another service's.
+func (w *world) hostNote(service string, s *steer.Server) string {
+	name := steer.HostName(service, s.ID)
+	keeper := w.snap.HostKeeper(service, s)
+	if keeper == "" {
+		return ""
+	}
+	return name + " is answered with the addresses of " + keeper + ", so SRV leaves the server out: give it another id"
+}
+
 // unanswered warns of a service that stands in the database for nothing.
 func (w *world) unanswered(service string) string {
 	if w.Answered(service) {

@@ -124,12 +124,36 @@ Corefile only is taken into the database with what the Corefile says of it.`,
 				if err := merge(c.Flags(), serverFields, &now); err != nil {
 					return err
 				}
+				if err := w.checkHost(service, &now); err != nil {
+					return err
+				}
 				return a.setServer(ctx, db, service, old, now, existed, w.record(service, id))
 			})
 		},
 	}
 	bind(c.Flags(), serverFields)
 	return c
+}
+
+// checkHost refuses a server whose name in DNS is another service's with other addresses.
+func (w *world) checkHost(service string, s *steer.Server) error {
+	if err := w.checkServiceName(service, s); err != nil {
+		return err
+	}
+	if rival := w.snap.HostRival(service, s); rival != "" {
+		return refusedf("%s is a name of %s, with other addresses: choose another id than %s", steer.HostName(service, s.ID), rival, s.ID)
+	}
+	return nil
+}
+
+// checkServiceName refuses a new service that is called like another one's server, unless its own server, if any is given, is at the
+// same addresses: the server's name would be answered with the addresses of the service.
+func (w *world) checkServiceName(service string, s *steer.Server) error {
+	match, f, i := w.snap.Find(service)
+	if match != steer.ServerMatch || s != nil && steer.SameHost(f.Servers[i], s) {
+		return nil
+	}
+	return refusedf("%s is the name of server %s of %s: choose another name", service, f.Servers[i].ID, f.Service.Name)
 }
 
 // standing returns what the database, or else a Corefile, says of a server.

@@ -136,6 +136,9 @@ A setting of "default", or an empty one, goes back to the Corefile's, or to the 
 				if err := merge(c.Flags(), serviceFields, &now); err != nil {
 					return err
 				}
+				if err := w.checkServiceName(now.Name, nil); err != nil {
+					return err
+				}
 				changes := changesOf(serviceFields, &old, &now)
 				if err := db.PutService(ctx, now); err != nil {
 					return err

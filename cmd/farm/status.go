@@ -107,6 +107,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		Addresses: c.Server.Addresses, Target: c.Server.Target, Port: c.Server.Port, By: registeredBy(r),
 		Note: w.note(f, c, r, nil),
 	}
+	s.addNote(w.hostNote(f.Service.Name, c.Server))
 	if f.CapacityInRequests() {
 		s.Capacity = &c.State.Capacity
 	}

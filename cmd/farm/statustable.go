@@ -61,6 +61,13 @@ type serverStatus struct {
 	Reserved  float64      `json:"reserved,omitempty"` // part that grants have reserved
 }
 
+func (s *serverStatus) addNote(text string) {
+	if s.Note != "" && text != "" {
+		s.Note += "; "
+	}
+	s.Note += text
+}
+
 type replicaStatus struct {
 	Name     string  `json:"replica"`
 	Version  string  `json:"version,omitempty"`
