@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
 
 	"github.com/coredns/caddy"
@@ -72,14 +71,7 @@ func (f *Farm) startTargets(db *database) {
 		published.current.Store(&set)
 		kept.current.Store(&set)
 	}
-	var snap *steer.Snapshot
-	var keys []targetKey
-	r.wanted = func() []targetKey {
-		if s := view.Load(); s != snap {
-			snap, keys = s, targetsOf(s, zones)
-		}
-		return keys
-	}
+	r.wanted = wantedTargets(view.Load, zones)
 	go r.run(ctx)
 }
 

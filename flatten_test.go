@@ -207,7 +207,8 @@ func TestFlattenDefault(t *testing.T) {
 func TestTargetsOf(t *testing.T) {
 	f := newTestFarm(t, flat)
 	var names []string
-	for _, key := range targetsOf(f.source.Load(), f.zones) {
+	keys, _ := targetsOf(f.source.Load(), f.zones)
+	for _, key := range keys {
 		if key.family == steer.V4 {
 			names = append(names, key.name)
 		}

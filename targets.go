@@ -15,7 +15,7 @@ import (
 // Bounds of what is resolved in the background.
 const (
 	maxTargets    = 1000                   // names of a block
-	maxLookups    = 16                     // at a time
+	maxLookups    = 64                     // at a time
 	targetTick    = 250 * time.Millisecond // how soon a new target is looked up
 	minTargetTTL  = 5                      // seconds: a target's TTL counts from this ...
 	maxTargetTTL  = 3600                   // ... to this
@@ -79,7 +79,7 @@ type targetAnswer struct {
 
 // targetResolver looks targets up in the background, so that no query waits for the network. One goroutine owns it.
 type targetResolver struct {
-	wanted  func() []targetKey // sorted
+	wanted  func() (keys []targetKey, changed bool) // sorted, and whether they are others than before
 	lookup  func(ctx context.Context, key targetKey) ([]netip.Addr, uint32, error)
 	now     func() int64
 	publish func(targetSet)
@@ -115,16 +115,17 @@ func (r *targetResolver) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case a := <-r.results:
-			r.take(a)
+			r.takeAll()
 		}
 	}
 }
 
 // refresh forgets what is not wanted any more, and starts the lookups that are due.
 func (r *targetResolver) refresh(ctx context.Context) {
-	wanted := r.wanted()
-	r.forget(wanted)
+	wanted, changed := r.wanted()
+	if changed {
+		r.forget(wanted)
+	}
 	now := r.now()
 	for _, key := range wanted {
 		l := r.pending[key]
@@ -157,7 +158,17 @@ func (r *targetResolver) forget(wanted []targetKey) {
 	}
 }
 
-// take takes in what a lookup found.
+// takeAll takes in what the lookups have found by now, and publishes it as one generation.
+func (r *targetResolver) takeAll() {
+	n := len(r.results)
+	for range n {
+		r.take(<-r.results)
+	}
+	if n > 0 {
+		r.publish(maps.Clone(r.set))
+	}
+}
+
 func (r *targetResolver) take(a targetAnswer) {
 	r.busy--
 	l := r.pending[a.key]
@@ -165,7 +176,6 @@ func (r *targetResolver) take(a targetAnswer) {
 	next := r.next(l, a)
 	r.logChange(a, next)
 	r.set[a.key] = next
-	r.publish(maps.Clone(r.set))
 }
 
 // next returns what is known after a lookup, and sets when the next one is due: before the answer ends, at a moment that
@@ -220,7 +230,7 @@ func compareTargets(a, b targetKey) int {
 
 // targetsOf returns the names outside of the block's zones that its flattened services lead to, sorted, with a question
 // for each family.
-func targetsOf(snap *steer.Snapshot, zones zones) []targetKey {
+func targetsOf(snap *steer.Snapshot, zones zones) (keys []targetKey, tooMany int) {
 	c := targetCollector{snap: snap, zones: zones, seen: make(map[string]bool)}
 	for _, farm := range snap.Farms() {
 		if flattened(farm) || zones[farm.Service.Name] != nil {
@@ -228,14 +238,32 @@ func targetsOf(snap *steer.Snapshot, zones zones) []targetKey {
 		}
 	}
 	slices.Sort(c.names)
-	if len(c.names) > maxTargets {
-		c.names = c.names[:maxTargets]
-	}
-	keys := make([]targetKey, 0, 2*len(c.names))
-	for _, name := range c.names {
+	tooMany = max(len(c.names)-maxTargets, 0)
+	for _, name := range c.names[:len(c.names)-tooMany] {
 		keys = append(keys, targetKey{name, steer.V4}, targetKey{name, steer.V6})
 	}
-	return keys
+	return keys, tooMany
+}
+
+// wantedTargets returns what tells which targets are wanted. It looks at a snapshot once.
+func wantedTargets(load func() *steer.Snapshot, zones zones) func() ([]targetKey, bool) {
+	var snap *steer.Snapshot
+	var keys []targetKey
+	told := 0
+	return func() ([]targetKey, bool) {
+		next := load()
+		if next == snap {
+			return keys, false
+		}
+		snap = next
+		var tooMany int
+		keys, tooMany = targetsOf(snap, zones)
+		if tooMany > 0 && told == 0 {
+			log.Warningf("flatten: %d names more than the %d that are resolved: they are answered with SERVFAIL", tooMany, maxTargets)
+		}
+		told = tooMany
+		return keys, true
+	}
 }
 
 // targetCollector follows services to the names that they lead to.

@@ -3,7 +3,9 @@ package farm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,7 +52,7 @@ var oneTarget = targetKey{"www.example.net.", steer.V4}
 func resolving(t *testing.T, n *fakeNames, wanted *[]targetKey) *targets {
 	published := new(targets)
 	r := newTargetResolver(nil)
-	r.wanted = func() []targetKey { return *wanted }
+	r.wanted = func() ([]targetKey, bool) { return *wanted, true }
 	r.lookup, r.now = n.lookup, func() int64 { return time.Now().UnixMilli() }
 	r.publish = func(set targetSet) { published.current.Store(&set) }
 	ctx, cancel := context.WithCancel(t.Context())
@@ -63,6 +65,7 @@ func TestTargetIsResolvedBeforeItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, wanted := &fakeNames{addr: "192.0.2.1", ttl: 100}, []targetKey{oneTarget}
 		set := resolving(t, n, &wanted)
+		time.Sleep(targetTick)
 		synctest.Wait()
 		got := set.load()[oneTarget]
 		if got == nil || !got.known || len(got.addrs) != 1 || got.left(time.Now().UnixMilli()) != 100 {
@@ -87,6 +90,7 @@ func TestTargetTTLIsBounded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			wanted := []targetKey{oneTarget}
 			set := resolving(t, &fakeNames{addr: "192.0.2.1", ttl: ttl}, &wanted)
+			time.Sleep(targetTick)
 			synctest.Wait()
 			if got := set.load()[oneTarget].left(time.Now().UnixMilli()); got != want {
 				t.Errorf("TTL %d: got %d, want %d", ttl, got, want)
@@ -100,6 +104,7 @@ func TestTargetFailsStatic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, wanted := &fakeNames{addr: "192.0.2.1", ttl: 20}, []targetKey{oneTarget}
 		set := resolving(t, n, &wanted)
+		time.Sleep(targetTick)
 		synctest.Wait()
 		n.set("", errors.New("no route"))
 		time.Sleep(time.Hour)
@@ -144,7 +149,7 @@ func TestTargetsComeAndGo(t *testing.T) {
 		busy, most := 0, 0
 		published := new(targets)
 		r := newTargetResolver(nil)
-		r.wanted, r.now = func() []targetKey { return *now.Load() }, func() int64 { return time.Now().UnixMilli() }
+		r.wanted, r.now = func() ([]targetKey, bool) { return *now.Load(), true }, func() int64 { return time.Now().UnixMilli() }
 		r.publish = func(set targetSet) { published.current.Store(&set) }
 		started, ended := make(chan int), make(chan int)
 		r.lookup = func(context.Context, targetKey) ([]netip.Addr, uint32, error) {
@@ -166,6 +171,7 @@ func TestTargetsComeAndGo(t *testing.T) {
 				done++
 			}
 		}
+		time.Sleep(targetTick)
 		synctest.Wait()
 		if most != maxLookups || len(published.load()) != 100 {
 			t.Errorf("%d lookups at a time, %d targets known: want %d, 100", most, len(published.load()), maxLookups)
@@ -178,4 +184,23 @@ func TestTargetsComeAndGo(t *testing.T) {
 			t.Errorf("%d targets known, want 1", n)
 		}
 	})
+}
+
+func TestTooManyTargets(t *testing.T) {
+	var block strings.Builder
+	block.WriteString("farm example.org {\nservice a.example.org {\nflatten\n")
+	for i := range maxTargets + 3 {
+		fmt.Fprintf(&block, "server s%d s%d.example.net\n", i, i)
+	}
+	block.WriteString("}\n}")
+	f := newTestFarm(t, block.String())
+	if keys, tooMany := targetsOf(f.source.Load(), f.zones); len(keys) != 2*maxTargets || tooMany != 3 {
+		t.Errorf("Got %d questions and %d names too many, want %d, 3", len(keys), tooMany, 2*maxTargets)
+	}
+	wanted := wantedTargets(f.source.Load, f.zones)
+	first, changed := wanted()
+	again, same := wanted()
+	if !changed || same || len(first) != len(again) {
+		t.Errorf("Got %d, %t, then %d, %t: want the same questions, looked for once", len(first), changed, len(again), same)
+	}
 }

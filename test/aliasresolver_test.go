@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,61 @@ func askAliases(t *testing.T, u *resolvingServer, signed bool) {
 			ours := !slices.Contains([]string{"outside.example.org", "back.example.org"}, tc.name)
 			if signed && ours && !r.AuthenticatedData {
 				t.Errorf("%s: expected an answer that is validated, got %v", what, r)
+			}
+		}
+	}
+}
+
+// TestZoneFileBesideThroughResolver asks for what a zone file behind farm has, in a signed zone, after a resolver has cached
+// proofs that other types of the same names are not there.
+func TestZoneFileBesideThroughResolver(t *testing.T) {
+	t.Parallel()
+	key, _ := signingKey(t, "example.org.")
+	zones, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startCoreDNS(t, strings.NewReplacer("EMBEDDED", fmt.Sprint(freePort(t)), "KEY", key, "ZONES", zones).Replace(`
+example.org:PORT {
+    bind 127.0.0.1
+    errors
+    dnssec {
+        key file KEY
+    }
+    farm {
+        embedded 127.0.0.1:EMBEDDED
+        fallthrough
+        service www.example.org {
+            server web1 192.0.2.1
+        }
+        service *.apps.example.org {
+            server app1 192.0.2.11
+        }
+    }
+    file ZONES/beside.zone example.org
+}
+`))
+	u := startUnbound(t, stubZone{zone: "example.org.", addr: c.addr, key: key})
+	for range 2 {
+		for _, tc := range []struct{ name, qtype, want string }{
+			{"www.example.org", "AAAA", ""},
+			{"www.example.org", "A", "192.0.2.1"},
+			{"example.org", "AAAA", ""},
+			{"example.org", "MX", "10 mail.example.net."},
+			{"example.org", "CAA", "0 issue \"ca.example.net\""},
+			{"example.org", "TXT", "\"v=spf1 mx -all\""},
+			{"shop.apps.example.org", "TXT", ""},
+			{"shop.apps.example.org", "A", "192.0.2.11"},
+			{"_acme-challenge.apps.example.org", "A", ""},
+			{"_acme-challenge.apps.example.org", "TXT", "\"token\""},
+			{"static.apps.example.org", "TXT", ""},
+			{"static.apps.example.org", "A", "192.0.2.99"},
+			{"nothing.example.org", "A", ""},
+		} {
+			qtype := dns.StringToType[tc.qtype]
+			r := u.resolve(tc.name, qtype)
+			if got := strings.Join(records(r.Answer, qtype), " "); got != tc.want || r.Rcode != dns.RcodeSuccess || !r.AuthenticatedData {
+				t.Errorf("%s %s: expected %q, validated, got %v", tc.name, tc.qtype, tc.want, r)
 			}
 		}
 	}
