@@ -61,6 +61,10 @@ func TestParseErrorsKeepPasswords(t *testing.T) {
 		"redis: redis://user:secret@127.0.0.1\n",
 		"redis: [redis://user:secret@127.0.0.1]\nport: x\n",
 		"redis: [redis://user:secret@127.0.0.1\n",
+		"probe: [{http: {headers: {Authorization: secret}, x: 1}}]\n",
+		"probe: [{http: {headers: [secret]}}]\n",
+		"probe: [{http: {headers: secret}}]\n",
+		"probe: [{http: {headers: {Authorization: secret}\n",
 		"redis: [redis://user:secret@127.0.0.1]\nredis: [redis://user:secret@127.0.0.1]\n",
 	} {
 		if _, err := Parse([]byte(text)); err == nil || strings.Contains(err.Error(), "secret") {

@@ -173,3 +173,40 @@ func TestAgentNamesWhatIsNotExposed(t *testing.T) {
 	r.stop()
 	wantError(t, r.end(), "")
 }
+
+// A health that is configured and cannot be decided is neither up nor down at once: the last one stands for the time hold,
+// then the server is degraded, and named as such.
+func TestHealthFromAMetric(t *testing.T) {
+	body, status := "", http.StatusOK
+	app := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	})
+	p, err := newPrometheus(&Prometheus{URL: app.URL, Health: "up"})
+	wantError(t, err, "")
+	s := source{name: "m", timeout: 20 * time.Second, collector: p, promised: p.promises(), policy: holdPolicy{health: time.Minute, numbers: 10 * time.Second}}
+	for _, step := range []struct {
+		at     int // seconds
+		body   string
+		status int
+		health Health
+		reason string
+	}{
+		{0, "down 1\n", 200, Degraded, "m: health: up is not exposed; health unknown, counts as degraded"},
+		{2, "up 1\n", 200, Up, ""},
+		{4, "up NaN\n", 200, Up, "m: health: up is NaN; health up, 2s old"},
+		{6, "", 500, Up, "m: status 500, expected 200; health up, 4s old"},
+		{64, "up one\n", 200, Degraded, "m: health: line 1: expected float as value, got \"one\"; health unknown, counts as degraded"},
+		{66, "up 0\n", 200, Down, "up is false"},
+		{68, "up_ 1\n", 200, Down, "m: health: up is not exposed; health down, 2s old"},
+		{200, "up_ 1\n", 200, Down, "m: health: up is not exposed; health unknown, counts as down"},
+		{202, "up 1\n", 200, Up, ""},
+	} {
+		body, status = step.body, step.status
+		now := epoch.Add(time.Duration(step.at) * time.Second)
+		o := s.ask(soon(t), now)
+		if got := s.complete(&o, now); got.Health != step.health || got.Reason != step.reason {
+			t.Errorf("at %d s: %s, %q, want %s, %q", step.at, got.Health, got.Reason, step.health, step.reason)
+		}
+	}
+}

@@ -55,6 +55,9 @@ var (
 	}
 )
 
+// maxExpression bounds the length of an expression, in octets.
+const maxExpression = 4096
+
 // maxRange bounds the window of a rate.
 const maxRange = time.Hour
 
@@ -89,6 +92,9 @@ func parseNumber(text string) (parser.Expr, error) { return parseExpression(text
 func parseCondition(text string) (parser.Expr, error) { return parseExpression(text, true) }
 
 func parseExpression(text string, condition bool) (parser.Expr, error) {
+	if len(text) > maxExpression {
+		return nil, fmt.Errorf("an expression of %d octets, expected at most %d", len(text), maxExpression)
+	}
 	expr, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 	if errs, ok := errors.AsType[parser.ParseErrors](err); ok && len(errs) > 0 {
 		return nil, errorAt(errs[0].PositionRange.Start, "%w", errs[0].Err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -74,7 +75,12 @@ func (r *requester) do(req *http.Request) (*http.Response, error) {
 	if err := r.open(); err != nil {
 		return nil, err
 	}
-	return r.client.Do(req)
+	resp, err := r.client.Do(req)
+	// The library's error has all of the URL, of which the query may be a secret. Which source it is the caller says.
+	if uerr, ok := errors.AsType[*url.Error](err); ok {
+		err = uerr.Err
+	}
+	return resp, err
 }
 
 // sameHost follows a redirect only within the host and scheme that were asked: another host is not the one that the
@@ -84,7 +90,7 @@ func sameHost(req *http.Request, via []*http.Request) error {
 		return errors.New("too many redirects")
 	}
 	if from := via[0].URL; req.URL.Host != from.Host || req.URL.Scheme != from.Scheme {
-		return fmt.Errorf("redirect to another host: %.100q", req.URL.Redacted())
+		return fmt.Errorf("redirect to another host: %.100q", req.URL.Scheme+"://"+req.URL.Host)
 	}
 	return nil
 }
@@ -92,9 +98,9 @@ func sameHost(req *http.Request, via []*http.Request) error {
 // noRedirect takes a redirect as the answer.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// get asks for url and returns the response, whose body the caller closes. Anything but 200 is an error.
-func (r *requester) get(ctx context.Context, url, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// get asks for a URL and returns the response, whose body the caller closes. Anything but 200 is an error.
+func (r *requester) get(ctx context.Context, target, accept string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,13 @@ func FuzzExposition(f *testing.F) {
 	for _, s := range []string{"", "a 1\n", "workers_busy NaN\n", "workers_busy{pool=\"a\" 1\n", "http_requests_total 1e400\n", "workers_busy +Inf\nworkers 1\n"} {
 		f.Add([]byte(s))
 	}
+	for _, tt := range expositionTests {
+		body := strings.NewReplacer("busy", "workers_busy").Replace(tt.body)
+		if len(body) < maxLine {
+			f.Add([]byte(body))
+			f.Add([]byte(body + "\n"))
+		}
+	}
 	cfg := everything
 	means, err := newMeanings(&cfg)
 	if err != nil {

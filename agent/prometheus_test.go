@@ -110,6 +110,7 @@ requests 1015
 func TestExpressionsRefused(t *testing.T) {
 	for _, tt := range []struct{ in, err string }{
 		{"", "character 1: no expression found in input"},
+		{strings.Repeat("(", maxExpression) + "1", "an expression of 4097 octets, expected at most 4096"},
 		{"1abc", "character 1: bad number or duration syntax"},
 		{"a b", "character 3: unexpected identifier"},
 		{"a / b c", "character 7: unexpected identifier"},

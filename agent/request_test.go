@@ -142,6 +142,25 @@ func TestTokensStayHome(t *testing.T) {
 	}
 }
 
+// A URL's query may be a secret, too, and where a redirect leads is what another side says.
+func TestErrorsShowNoQuery(t *testing.T) {
+	away := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://other.example/login?return=s3cret", http.StatusFound)
+	})
+	for _, address := range []string{"http://" + refused(t), away.URL} {
+		p, err := newPrometheus(&Prometheus{URL: address + "/metrics?token=s3cret", CPU: "cpu"})
+		wantError(t, err, "")
+		if _, err := p.collect(soon(t), epoch); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("got %v, want an error without the secret", err)
+		}
+	}
+	h, err := newHTTPProbe(&HTTPProbe{URL: "http://" + refused(t) + "/?token=s3cret"})
+	wantError(t, err, "")
+	if err := h.probe(soon(t)); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %v, want an error without the secret", err)
+	}
+}
+
 // authority signs certificates.
 type authority struct {
 	cert *x509.Certificate
