@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,53 +46,86 @@ func parseOutput(out []byte) (Sample, error) {
 	return parseWords(string(out))
 }
 
-// spoken are the report fields that a command may say.
-type spoken struct {
-	Utilization *float64 `json:"utilization"`
-	CPU         *float64 `json:"cpu"`
-	Mem         *float64 `json:"mem"`
-	RPS         *float64 `json:"rps"`
-	EPS         *float64 `json:"eps"`
-	InFlight    *float64 `json:"in_flight"`
-	Latency     *float64 `json:"latency"`
-	Health      Health   `json:"health"`
-	Reason      string   `json:"reason"`
-}
-
+// parseJSON parses an object of report fields. A field that cannot be used costs itself.
 func parseJSON(out []byte) (Sample, error) {
 	dec := json.NewDecoder(bytes.NewReader(out))
-	dec.DisallowUnknownFields()
-	var s spoken
-	if err := dec.Decode(&s); err != nil {
+	var fields map[string]json.RawMessage
+	if err := dec.Decode(&fields); err != nil {
 		return Sample{}, fmt.Errorf("output: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return Sample{}, errors.New("output: more than one JSON object")
 	}
-	return Sample{
-		Utilization: s.Utilization, CPU: s.CPU, Mem: s.Mem, RPS: s.RPS, EPS: s.EPS, InFlight: s.InFlight, Latency: s.Latency,
-		Health: s.Health, Reason: s.Reason,
-	}, nil
+	var s Sample
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		takeField(&s, strings.ToLower(name), fields[name])
+	}
+	return s, nil
 }
 
+func takeField(s *Sample, name string, value json.RawMessage) {
+	p := s.number(name)
+	switch {
+	case p != nil:
+		if json.Unmarshal(value, p) != nil {
+			*p = nil
+			s.lack(name, fmt.Sprintf("is %.40q, expected a number", value))
+		}
+	case name == "health":
+		s.Health = Health(strings.ToLower(textOf(value)))
+	case name == "reason":
+		s.Reason = textOf(value)
+	default:
+		s.lackWord(name)
+	}
+}
+
+// textOf returns a JSON string, and anything else as it is written.
+func textOf(value json.RawMessage) string {
+	var text *string
+	if json.Unmarshal(value, &text) != nil {
+		return string(value)
+	}
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// lackWord names the first word that is no field of a report.
+func (s *Sample) lackWord(word string) {
+	if !s.lacks("word") {
+		s.lack("word", fmt.Sprintf("%.40q, expected a report field", word))
+	}
+}
+
+// parseWords parses words of NAME=VALUE. A word that cannot be used costs itself.
 func parseWords(out string) (Sample, error) {
 	var s Sample
+	known := 0
 	for w := range strings.FieldsSeq(out) {
 		name, value, _ := strings.Cut(w, "=")
-		switch p := s.number(name); {
+		p := s.number(name)
+		switch {
 		case p != nil:
 			v, err := strconv.ParseFloat(value, 64)
 			if err != nil {
-				return Sample{}, fmt.Errorf("output: %.40q, expected %s=NUMBER", w, name)
+				s.lack(name, fmt.Sprintf("is %.40q, expected a number", value))
+				break
 			}
 			*p = &v
 		case name == "health":
-			s.Health = Health(value)
+			s.Health = Health(strings.ToLower(value))
 		case name == "reason":
 			s.Reason = value
 		default:
-			return Sample{}, fmt.Errorf("output: %.40q, expected a report field", w)
+			s.lackWord(w)
+			continue
 		}
+		known++
+	}
+	if known == 0 && s.lacks("word") {
+		return Sample{}, fmt.Errorf("output: %.40q, expected report fields", out)
 	}
 	return s, nil
 }

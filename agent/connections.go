@@ -94,7 +94,9 @@ const (
 // hundreds of thousands of them and the agent is a guest.
 func countEstablished(r io.Reader, port uint16) (int, error) {
 	lines := bufio.NewScanner(r)
-	lines.Scan() // the heading
+	if !lines.Scan() {
+		return 0, errors.Join(errors.New("empty, expected a heading"), lines.Err())
+	}
 	n := 0
 	for lines.Scan() {
 		local, state, err := parseTCPLine(lines.Bytes())
