@@ -127,6 +127,8 @@ var validateTests = []struct{ text, err string }{
 	{"addresses: [fe80::1%eth0]\n", "addresses[0]: expected"},
 	{"addresses: [ff02::1]\n", "addresses[0]: expected"},
 	{minimal + "target: web.example.org\n", "target: expected no addresses beside it"},
+	{"target: 192.0.2.300\n", "target: expected a domain name"},
+	{"services: [192.0.2.1]\n", "services[0].name: expected a domain name"},
 	{minimal + "capacity: .nan\n", "capacity: expected 0 to"},
 	{minimal + "weight: -1\n", "weight: expected 0 to 65535"},
 	{minimal + "soft: 2\nhard: 1\n", "soft: expected at most hard"},

@@ -18,7 +18,7 @@ const (
 // octets each, after an optional leading "*.".
 func CheckServiceName(name string) error {
 	if err := checkFQDN(strings.TrimPrefix(name, "*.")); err != nil || len(name) > maxName {
-		return bad("name", "service name %q: expected a lower-case name with its final dot, such as www.example.org", clip(name))
+		return bad("name", "service name %q: expected a lower-case name with its final dot, such as www.example.org.", clip(name))
 	}
 	return nil
 }
@@ -53,7 +53,21 @@ func checkFQDN(name string) error {
 			return bad("name", "name %q: expected labels of lower-case letters, digits, - and _", clip(name))
 		}
 	}
+	if endsInNumber(rest) {
+		return bad("name", "name %q: expected a name or an address; only addresses end in a number", clip(name))
+	}
 	return nil
+}
+
+// endsInNumber reports whether the last label of a name is a number. There are no such top-level domains, so that programs
+// take these names for addresses (https://url.spec.whatwg.org/#ends-in-a-number-checker), and what looks like one is a
+// mistyped address.
+func endsInNumber(name string) bool {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // only says whether s is of lower-case letters, digits and the extra ones.

@@ -199,8 +199,8 @@ func (t *Target) addrs(hosts []string, port string) error {
 	}
 	for i, h := range hosts {
 		u, err := url.Parse("x://" + h)
-		if err != nil || u.Hostname() == "" || u.User != nil || !goodPort(u.Port()) {
-			return fmt.Errorf("host %d: expected HOST[:PORT], IPv6 in brackets; %s", i+1, encodeHint)
+		if err != nil || u.Hostname() == "" || u.User != nil || !goodPort(u.Port()) || mistypedAddress(u.Hostname()) {
+			return fmt.Errorf("host %d: expected HOST[:PORT], an address with all its parts, IPv6 in brackets; %s", i+1, encodeHint)
 		}
 		p := u.Port()
 		if p == "" {
@@ -209,6 +209,11 @@ func (t *Target) addrs(hosts []string, port string) error {
 		t.opts.Addrs = append(t.opts.Addrs, net.JoinHostPort(u.Hostname(), p))
 	}
 	return nil
+}
+
+// mistypedAddress reports whether a host looks like an address and is none.
+func mistypedAddress(host string) bool {
+	return net.ParseIP(host) == nil && strings.Contains(host, ".") && endsInNumber(strings.TrimSuffix(host, "."))
 }
 
 func goodPort(p string) bool {

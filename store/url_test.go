@@ -25,6 +25,8 @@ func TestParseURLs(t *testing.T) {
 		{[]string{"redis://a,b"}, "!several URLs are a Cluster"},
 		{[]string{"redis://host:99999"}, "!HOST[:PORT]"},
 		{[]string{"redis://host:0"}, "!HOST[:PORT]"},
+		{[]string{"redis://192.0.2.300"}, "!HOST[:PORT]"},
+		{[]string{"redis+sentinel://a,192.0.2/m"}, "!host 2: expected HOST[:PORT]"},
 		{[]string{"redis://host/x"}, "!database"},
 		{[]string{"redis://host?x=1"}, "!an option is not known: expected cluster, db;"},
 		{[]string{"redis://host?ca=/x"}, "!an option is not known: expected cluster, db;"},
