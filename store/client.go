@@ -60,7 +60,7 @@ func (c *Client) wrap(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("redis %s: %s: %w", c.target, what, err)
+	return fmt.Errorf("redis %s: %s: %w", c.target, what, c.target.explain(err))
 }
 
 // IsUnreachable says whether an error of a Client means that the database did not answer, rather than that it refused.

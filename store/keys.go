@@ -63,8 +63,12 @@ func CheckPrefix(prefix string) error {
 const prefixRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-"
 
 // clip shortens foreign text for messages.
-func clip(s string) string {
-	const most = 80
+func clip(s string) string { return clipTo(s, 80) }
+
+// clipLong is clip for errors that say what to do.
+func clipLong(s string) string { return clipTo(s, 400) }
+
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

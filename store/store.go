@@ -104,7 +104,7 @@ func start(cfg Config) (s *Store, err error) {
 		if s.embedded, err = startEmbedded(cfg.Embedded); err != nil {
 			return s, err
 		}
-		s.cfg.Logger.warn("no redis is given: an embedded store listens on %s; it is for trying and for development, "+
+		s.cfg.Logger.warn("an embedded store listens on %s: it is for trying and for development, "+
 			"holds nothing over a restart and is not shared", s.embedded.address())
 	}
 	target, err := s.target()

@@ -73,7 +73,7 @@ func (s *Store) lost(shard int, err error) {
 	sh.synced = false
 	if s.tally.lostAt == 0 {
 		s.tally.lostAt = now
-		s.cfg.Logger.warn("store %s: %s: %s; %s", s.client, s.tally.howLost(), clip(err.Error()), s.meanwhile())
+		s.cfg.Logger.warn("store %s: %s: %s; %s", s.client, s.tally.howLost(), clipLong(s.client.target.explain(err).Error()), s.meanwhile())
 	}
 	s.tally.errs[shard] = clip(err.Error())
 	s.wakeUp()

@@ -287,6 +287,7 @@ func (t *Target) open(tune func(*redis.UniversalOptions)) (redis.UniversalClient
 		return nil, err
 	}
 	opts.TLSConfig = conf
+	opts.OnConnect = t.checkServer
 	quiet.Do(func() { redis.SetLogger(silent{}) })
 	if tune != nil {
 		tune(&opts)

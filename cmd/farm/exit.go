@@ -52,7 +52,7 @@ func fromDatabase(err error) error {
 	case store.IsInvalid(err):
 		return refusedf("%w", err)
 	case store.IsUnreachable(err):
-		return coded(exitUnreachable, "%w; is it running there? --redis or $FARM_REDIS say where it is", err)
+		return coded(exitUnreachable, "%w; --redis or $FARM_REDIS say where it is", err)
 	}
 	return err
 }

@@ -51,7 +51,7 @@ var mistakes = []struct {
 	{"status --redis http://127.0.0.1", exitUsage, "expected redis"},
 	{"status --prefix a{b}", exitUsage, "prefix"},
 
-	{"status --redis NOBODY", exitUnreachable, "connection refused; is it running there?"},
+	{"status --redis NOBODY", exitUnreachable, "connection refused; is it running there?; --redis"},
 	{"report www.example.org web1 --redis NOBODY", exitUnreachable, "--redis or $FARM_REDIS"},
 
 	{"status ww.example.org", exitNotFound, "no service ww.example.org.; did you mean www.example.org.?"},
