@@ -14,7 +14,7 @@ import (
 
 // serveRewritten lets the next plugin answer, and steers its answer if it is about a service.
 func (f *Farm) serveRewritten(q *query) (int, error) {
-	if familyOf(q.qtype) == 0 || q.r.Opcode != dns.OpcodeQuery {
+	if familyOf(q.qtype) == 0 && !steersTargets(q.qtype) || q.r.Opcode != dns.OpcodeQuery {
 		return f.pass(q)
 	}
 	nw := nonwriter.New(q.w)
@@ -51,6 +51,9 @@ func steerable(m, r *dns.Msg) bool {
 
 // steered returns the answer as the decision has it, or the answer itself if it is not about a service.
 func (f *Farm) steered(q *query, m *dns.Msg) *dns.Msg {
+	if steersTargets(q.qtype) {
+		return f.steeredTargets(q, m)
+	}
 	owner := q.end(m)
 	addrs, at := addressesAt(m, owner, q.qtype)
 	if len(addrs) == 0 {
@@ -157,9 +160,9 @@ func (q *query) scoped(m *dns.Msg, scope uint8) {
 }
 
 // farmOf returns the farm of the service that an answer is about: by the name that was asked for, or by the one that
-// its aliases lead to.
+// its aliases lead to, with or without the type that stands before it.
 func (f *Farm) farmOf(q *query, owner string) *steer.Farm {
-	for _, name := range []string{q.name, owner} {
+	for _, name := range []string{q.name, owner, steer.HostBase(q.name), steer.HostBase(owner)} {
 		if match, farm, _ := q.snap.Find(name); match == steer.ServiceMatch {
 			return farm
 		}

@@ -30,6 +30,12 @@ func Among(f *Farm, q *Query, addrs []netip.Addr, order []int) int {
 	return found.draw(f.answersAmong(q, &found), fraction(q.Chance), order)
 }
 
+// Gives reports whether a server may be given to the client of a query now.
+func Gives(f *Farm, q *Query, server int) bool {
+	v := f.seenBy(q).view(q.Region)
+	return slices.ContainsFunc(v.tiers, func(t tier) bool { return slices.Contains(t.servers, int32(server)) })
+}
+
 // maxAmong bounds the addresses of a foreign answer that are looked at; more do not fit a UDP answer.
 const maxAmong = 256
 

@@ -235,6 +235,8 @@ var transcripts = []struct {
 	{"rewrite-chain", "shop.rewritten.example A", "NOERROR|ANSWER: 2|shop.rewritten.example. 10 IN CNAME www.rewritten.example.|www.rewritten.example. 10 IN A 192.0.2.71"},
 	{"rewrite-first", "first.rewritten.example A", "NOERROR|ANSWER: 1|first.rewritten.example. 20 IN A 192.0.2.73"},
 	{"rewrite-untouched", "mail.rewritten.example A", "NOERROR|mail.rewritten.example. 3600 IN A 198.51.100.25"},
+	{"rewrite-https", "www.rewritten.example HTTPS", `NOERROR|www.rewritten.example. 10 IN HTTPS 1 . alpn="h2" ipv4hint=192.0.2.71`},
+	{"rewrite-srv", "_http._tcp.www.rewritten.example SRV", "NOERROR|ANSWER: 1|ADDITIONAL: 2|10 IN SRV 1 65535 80 host1.rewritten.example.|host1.rewritten.example. 10 IN A 192.0.2.71"},
 	{"rewrite-mx", "rewritten.example MX", "NOERROR|IN MX 10 mail.rewritten.example."},
 	{"rewrite-nxdomain", "nothing.rewritten.example A", "NXDOMAIN|AUTHORITY: 1"},
 }
