@@ -13,7 +13,7 @@ import (
 type Member struct {
 	Server   *Server
 	Admin    Admin
-	Left     bool     // whether its agent has left, and nobody has reported since: no machine stands behind it
+	Left     bool     // whether its agent has left, and no report came since: no machine stands behind it
 	Back     int64    // since when it has been well again, after it was down, silent or had left; 0 is always
 	Report   Report   // the last one; NoReport when there is none
 	Reported bool     // whether anybody ever reported on it; a server nobody reports on is taken to live
@@ -37,7 +37,7 @@ type Gate uint8
 const (
 	Open    Gate = iota
 	InMaint      // an operator took it out
-	HasLeft      // its agent stopped, or went without a word long ago
+	HasLeft      // its agent stopped, or crashed long ago
 	IsDown       // it, or those that probe it, say that it does not serve
 	Silent       // its last report is older than its lease
 	Drained      // an operator drained it, and the drain is over

@@ -191,10 +191,10 @@ func (v *server) takeOut() {
 	}
 }
 
-// hasLeft says whether the server's agent left, and nobody has reported since.
+// hasLeft reports whether the server's agent left, and no report came since.
 func (v *server) hasLeft() bool { return v.admin.left != nil && v.own == nil }
 
-// goLost has a server leave of which the database says nothing any more. That is remembered here alone.
+// goLost has a server leave whose records the database has lost. Only the replica remembers that.
 func (v *server) goLost(how string, at int64, m moment) {
 	if !v.admin.byOperator() {
 		v.admin = admin{state: steer.Maint, by: ByAgent, at: at, since: m.life}

@@ -80,7 +80,7 @@ func (g *board) has(name string, s *service) bool {
 	return s != nil && g.covers(name) && (s.spec != nil || len(s.registered()) > 0 || g.Indexed && s.anyGone())
 }
 
-// anyGone says whether the service had servers that left and took their records along.
+// anyGone reports whether the service had servers that left and took their records along.
 func (s *service) anyGone() bool {
 	for _, v := range s.servers {
 		if v.isGone() {
@@ -90,7 +90,7 @@ func (s *service) anyGone() bool {
 	return false
 }
 
-// isGone says whether the server left and took its record along.
+// isGone reports whether the server left and took its record along.
 func (v *server) isGone() bool { return v.rec == nil && v.hasLeft() && v.admin.left.server != nil }
 
 // gone adds, where somebody else answers, the servers that left and took their records along: their addresses may still be in

@@ -175,7 +175,7 @@ func (c *Client) Report(ctx context.Context, r Report) (ReportReply, error) {
 	return c.report(ctx, r.Service, r.field(), data)
 }
 
-// Leave is an agent's last report: it takes the server out of service until somebody reports on it again. A server that
+// Leave is an agent's last report: it takes the server out of service until the next report of it. A server that
 // stands in a Corefile, or that an operator registered, is remembered as one that left. Agent and seq are those of a
 // report, or empty.
 func (c *Client) Leave(ctx context.Context, service, id, agent string, seq uint64) (ReportReply, error) {

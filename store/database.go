@@ -37,7 +37,7 @@ type ServerRecord struct {
 	Admin      steer.AdminState
 	AdminBy    string
 	AdminSince int64             // ms, Redis's clock; 0 if nobody ever set it
-	Left       string            // LeftStopped or LeftSwept: its agent left, and nobody has reported since; else empty
+	Left       string            // LeftStopped or LeftSwept: its agent left, and no report came since; else empty
 	LeftAt     int64             // ms, Redis's clock
 	Report     *Report           // its own agent's last; nil if there is none
 	Probes     map[string]Report // by reporter

@@ -163,6 +163,13 @@ func checkUsers(t *testing.T, as func(user string) []string) {
 		return len(db.Nodes) == 1 && len(db.Services) == 1
 	})
 	checkGranting(t, as, o)
+	if reply, err := c.Leave(ctx, www, "a", "", 0); err != nil || reply.Outcome != store.Accepted {
+		t.Errorf("leave: %+v, %v", reply, err)
+	}
+	for _, state := range []steer.AdminState{steer.Maint, steer.Ready, steer.Ready} {
+		_, err = o.SetAdmin(ctx, www, "a", state, store.ByOperator)
+		must(t, err)
+	}
 	_, err = c.DeleteServer(ctx, www, "a")
 	must(t, err)
 	_, err = o.DeleteService(ctx, www)

@@ -280,7 +280,7 @@ func checkPlace(s *steer.Server) error {
 // The ways in which a server whose agent has spoken for it leaves.
 const (
 	LeftStopped = "stopped" // its agent stopped, and took it out
-	LeftSwept   = "swept"   // its agent went without a word, and has been silent for an hour
+	LeftSwept   = "swept"   // its agent crashed, and has been silent for an hour
 )
 
 // adminRecord is a field of a service's admin states hash. Of a server that has left and that no operator took out it
@@ -289,7 +289,7 @@ type adminRecord struct {
 	State  steer.AdminState `json:"state"`
 	Since  int64            `json:"since"` // ms on Redis's clock
 	By     string           `json:"by,omitempty"`
-	Left   string           `json:"left,omitempty"`    // how the server left; nobody has reported on it since
+	Left   string           `json:"left,omitempty"`    // how the server left; no report came since
 	LeftAt int64            `json:"left_at,omitempty"` // ms on Redis's clock
 
 	Addresses []netip.Addr `json:"addresses,omitempty"` // where it served, if its record went along

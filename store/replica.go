@@ -96,7 +96,7 @@ type departure struct {
 	server *steer.Server // where it served, if its record went along; else nil. Others may still answer with its addresses
 }
 
-// when is 0 if nobody left.
+// when returns the time of the departure, 0 if there was none.
 func (d *departure) when() int64 {
 	if d == nil {
 		return 0
@@ -112,7 +112,7 @@ func (a *admin) wanted() steer.AdminState {
 	return a.state
 }
 
-// byOperator says whether an operator wants it so.
+// byOperator reports whether an operator set it.
 func (a *admin) byOperator() bool { return a.state != "" && a.by != ByAgent }
 
 // word is the last that one reporter said of a server.

@@ -23,7 +23,9 @@ var adminWords = []struct {
 A server whose agent has left has no machine behind it, as far as anybody knows. If it
 was drained or in maint as well, ready takes that back, and its agent brings it into
 service when it reports; if it was not, ready puts it into service without an agent.
-With --all, servers that have left stay so.`},
+With --all, servers that have left stay so.
+
+A server that failback holds behind those that took over is used again at once.`},
 	{steer.Drain, "Give servers fewer clients, then none", `Give servers fewer clients and then none, over the drain time of their service. A
 drained server is still answered as a last resort, when no other is left.`},
 	{steer.Maint, "Take servers out at once", `Take servers out at once. A server in maint is given to nobody, whatever else has
@@ -187,7 +189,7 @@ func (w *world) setAll(ctx context.Context, db *store.Client, state steer.AdminS
 	return list, nil
 }
 
-// readyOfLeft says what ready does to a server that has left.
+// readyOfLeft describes what ready does to a server that has left.
 func readyOfLeft(d done, r *store.ServerRecord) done {
 	if r.Admin != steer.Ready {
 		d.Note = "its agent has left: it is in service when one reports, or after another ready"

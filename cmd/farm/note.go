@@ -106,7 +106,7 @@ func (w *world) whyDown(r *store.ServerRecord) string {
 	return withReason(fmt.Sprintf("down, say %d of %s", down, count(len(r.Probes), "prober")), reason)
 }
 
-// whyHeld says for how long the server leaves its clients to those that took over from it.
+// whyHeld describes how long the servers that took over keep the clients.
 func (w *world) whyHeld(f *steer.Farm, c *steer.Candidate) string {
 	said := "well again for " + span(w.ago(c.State.Back)) + "; those that took over go on "
 	if f.Settings.Failback == steer.ByHand {
@@ -115,13 +115,13 @@ func (w *world) whyHeld(f *steer.Farm, c *steer.Candidate) string {
 	return said + "until it has been for " + spanOf(f.Settings.Failback)
 }
 
-// whyLeft says how the server left, and what brings it back.
+// whyLeft describes how the server left, and what brings it back.
 func (w *world) whyLeft(r *store.ServerRecord) string {
 	how := "its agent stopped " + agoText(w.ago(r.LeftAt))
 	if r.Left != store.LeftStopped {
 		how = "its agent fell silent, and was swept " + agoText(w.ago(r.LeftAt))
 	}
-	return how + "; given to nobody until an agent reports, or \"farm ready\" puts it into service without one"
+	return how + "; out of service until an agent reports, or \"farm ready\" puts it into service without one"
 }
 
 func withReason(what, reason string) string {

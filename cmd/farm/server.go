@@ -177,7 +177,7 @@ func (a *app) setServer(ctx context.Context, db *store.Client, service string, o
 	d := done{Service: service, Server: now.ID, Did: did(existed, changes), Changes: changes}
 	switch {
 	case r.Left != "":
-		d.Note = "its agent has left: given to nobody until one reports, or farm ready"
+		d.Note = "its agent has left: out of service until one reports, or farm ready"
 	case r.By == store.ByAgent:
 		d.Note = "it was its agent's until now"
 	}

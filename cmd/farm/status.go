@@ -24,8 +24,8 @@ UTIL and RPS are as last reported. LEASE is what is left of the
 last report's. AGENT is what the server's own agent does: none was ever there, and
 the server is taken to live; it reports; it is silent, its lease is over; it has
 stopped; or it was swept, an hour after it had fallen silent. A server whose agent
-stopped or was swept is given to nobody until an agent reports again, or an operator
-says "farm ready". REPORTED BY names the server's own agent, and probers.
+stopped or was swept is out of service until an agent reports again, or an operator
+runs "farm ready". REPORTED BY names the server's own agent, and probers.
 CAPACITY and SHARE are those of a replica that has just started: what a replica
 measures over time stands in its memory alone. SERVICES and SERVERS of a replica are
 those of the database; its Corefile's come on top. LAG counts changes that it has
@@ -128,7 +128,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 	return s
 }
 
-// agent says what the server's own agent does.
+// agent describes what the server's own agent does.
 func (w *world) agent(r *store.ServerRecord) string {
 	switch {
 	case r.Left != "":

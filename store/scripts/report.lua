@@ -105,7 +105,7 @@ if new.agent then
   end
 end
 
--- byOperator says whether an operator has taken the server out, or is draining it.
+-- byOperator tells whether an operator has taken the server out, or is draining it.
 local function byOperator(admin)
   return admin and admin.by ~= 'agent' and (admin.state == 'drain' or admin.state == 'maint')
 end
@@ -123,7 +123,7 @@ local function forget()
   if first then change('del', 'admin', first, '', {'HDEL', KEYS[5], first}) end
 end
 
--- leave takes a server out until somebody reports on it, or an operator has it ready. It may stand in a Corefile, where no
+-- leave takes a server out until it is reported on, or an operator has it ready. It may stand in a Corefile, where no
 -- deletion reaches. Readers that know nothing of that take it for one in maint. What an operator said stands.
 local function leave(of, why)
   local admin, record = read(KEYS[5], of), read(KEYS[4], of)
@@ -175,7 +175,7 @@ if not text and redis.call('HLEN', KEYS[6]) >= 200000 then
 end
 if not ensure() then return refuse('too many services: at most 10000 a shard') end
 
--- sweep has the servers leave whose agents went an hour ago without a word, at most two a call; not what an operator
+-- sweep has the servers leave whose agents crashed an hour ago, at most two a call; not what an operator
 -- registered or took out. Not in a report that comes after a pause: then the clock may have jumped, or everybody may have
 -- been away.
 local hour = 3600000
