@@ -137,10 +137,7 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 	case q.name == q.zone.name:
 		return f.unmade(q)
 	case match == steer.InnerMatch, q.zone.hasBelow(q.name):
-		if q.qtype == dns.TypeANY {
-			return q.nodata() // an empty non-terminal has nothing
-		}
-		return f.unmade(q)
+		return f.inner(q)
 	case f.conf.fall.Through(q.name):
 		q.outcome = outcomeNext
 		return nil

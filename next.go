@@ -24,26 +24,49 @@ func (f *Farm) unmade(q *query) *dns.Msg {
 	switch {
 	case q.qtype == dns.TypeANY:
 		return q.answerAny()
-	case q.qtype == dns.TypeSOA || q.qtype == dns.TypeCNAME || !f.falls(q):
+	case isOfFarm(q.qtype) || !f.falls(q):
 		return q.nodata()
 	}
+	return f.orNoData(q, q.qtype)
+}
+
+// inner answers for a name at which farm has nothing, and something below: with whatever the next plugin has there, an alias, too.
+func (f *Farm) inner(q *query) *dns.Msg {
+	if q.qtype == dns.TypeANY || isOfFarm(q.qtype) && q.qtype != dns.TypeCNAME || !f.falls(q) {
+		return q.nodata()
+	}
+	return f.orNoData(q, q.qtype, dns.TypeCNAME)
+}
+
+// orNoData answers with what the next plugin has, if that is of one of the types.
+func (f *Farm) orNoData(q *query, types ...uint16) *dns.Msg {
 	m := f.askNext(q)
 	switch {
 	case m == nil:
-	case m.Rcode == dns.RcodeServerFailure:
+	case m.Rcode == dns.RcodeServerFailure && len(m.Answer) == 0:
 		// Whether there is a CAA record is not known then, and must not be denied.
 		return q.fail(ede{dns.ExtendedErrorCodeOther, "next plugin failed"})
-	case hasType(m, q.name, q.qtype):
+	case hasType(m, q.name, types):
 		return q.fromNext(m)
 	}
 	return q.nodata()
 }
 
-// hasType reports whether a message answers with records of a type at a name. A CNAME there is no answer: beside what farm
-// has at the name, none may stand.
-func hasType(m *dns.Msg, name string, qtype uint16) bool {
-	return m.Rcode == dns.RcodeSuccess && slices.ContainsFunc(m.Answer, func(rr dns.RR) bool {
-		return rr.Header().Rrtype == qtype && strings.EqualFold(rr.Header().Name, name)
+// isOfFarm reports whether farm alone says what there is of a type at its names: it settles that no zone begins there, that the
+// name is no alias, and what DNSSEC says of it.
+func isOfFarm(qtype uint16) bool {
+	switch qtype {
+	case dns.TypeSOA, dns.TypeNS, dns.TypeDS, dns.TypeCNAME, dns.TypeDNAME, dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3:
+		return true
+	}
+	return false
+}
+
+// hasType reports whether a message answers with records of one of the types at a name. A CNAME is no answer where farm has
+// data: beside these none may stand.
+func hasType(m *dns.Msg, name string, types []uint16) bool {
+	return slices.ContainsFunc(m.Answer, func(rr dns.RR) bool {
+		return slices.Contains(types, rr.Header().Rrtype) && strings.EqualFold(rr.Header().Name, name)
 	})
 }
 

@@ -25,6 +25,9 @@ example.org:0 {
 		service *.both.example.org {
 			server b 192.0.2.3
 		}
+		service deep.named.example.org {
+			server d 192.0.2.5
+		}
 		service _http._tcp.inner.example.org {
 			server c 192.0.2.4 port 80
 		}
@@ -45,6 +48,7 @@ www 60 A 192.0.2.98
 a.www 60 TXT "a server"
 ns1 60 TXT "a name server"
 inner 60 A 192.0.2.51
+named 60 CNAME www.example.com.
 _acme-challenge.apps 60 TXT "token"
 static.apps 60 A 192.0.2.52
 alias.apps 60 CNAME www.example.com.
@@ -77,6 +81,9 @@ func TestZoneFileBeside(t *testing.T) {
 		{"ns1.example.org.", dns.TypeTXT, "NOERROR\nns1.example.org. 60 IN TXT \"a name server\""},
 		{"inner.example.org.", dns.TypeA, "NOERROR\ninner.example.org. 60 IN A 192.0.2.51"},
 		{"inner.example.org.", dns.TypeAAAA, "NOERROR"},
+		{"named.example.org.", dns.TypeCNAME, "NOERROR\nnamed.example.org. 60 IN CNAME www.example.com."},
+		{"named.example.org.", dns.TypeA, "NOERROR\nnamed.example.org. 60 IN CNAME www.example.com."}, // which nobody here has
+		{"deep.named.example.org.", dns.TypeA, "NOERROR\ndeep.named.example.org. 20 IN A 192.0.2.5"},
 		// A wildcard service is for the names that stand in neither.
 		{"shop.apps.example.org.", dns.TypeA, "NOERROR\nshop.apps.example.org. 20 IN A 192.0.2.2"},
 		{"shop.apps.example.org.", dns.TypeTXT, "NOERROR"},

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/coredns-farm/farm/steer"
@@ -31,3 +32,37 @@ func TestFillTTL(t *testing.T) {
 }
 
 func same(a, b *uint32) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// A service that says so is not flattened where the block is.
+func TestFillFlatten(t *testing.T) {
+	yes, no := true, false
+	for _, tc := range []struct{ own, def, want *bool }{
+		{nil, nil, nil}, {nil, &yes, &yes}, {nil, &no, &no}, {&no, &yes, &no}, {&yes, &no, &yes}, {&no, nil, &no},
+	} {
+		s := steer.Service{Flatten: tc.own}
+		if fill(&s, &steer.Service{Flatten: tc.def}); s.Flatten != tc.want {
+			t.Errorf("Filled %v from %v: got %v, want %v", tc.own, tc.def, s.Flatten, tc.want)
+		}
+	}
+}
+
+// The record of a service says yes, no or nothing.
+func TestDecodeFlatten(t *testing.T) {
+	for data, want := range map[string]string{`{}`: "absent", `{"flatten":true}`: "true", `{"flatten":false}`: "false"} {
+		rec, err := decodeService("www.example.org.", data)
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+			continue
+		}
+		got := "absent"
+		if rec.Flatten != nil {
+			got = strconv.FormatBool(*rec.Flatten)
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", data, got, want)
+		}
+	}
+	if _, err := decodeService("www.example.org.", `{"flatten":1}`); err == nil {
+		t.Error("A number is taken for yes or no")
+	}
+}

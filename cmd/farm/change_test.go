@@ -20,6 +20,10 @@ func TestChanges(t *testing.T) {
 		{"service set www.example.org --ttl 60s", "www.example.org.: unchanged"},
 		{"service set www.example.org --policy= --fallback a.test,b.test", "www.example.org.: changed: policy sticky -> -, fallback - -> a.test.,b.test."},
 		{"service set www.example.org --fallback c.test", "www.example.org.: changed: fallback a.test.,b.test. -> c.test."},
+		{"service set www.example.org --flatten", "www.example.org.: changed: flatten - -> yes"},
+		{"service set www.example.org --flatten=true", "www.example.org.: unchanged"},
+		{"service set www.example.org --flatten=false", "www.example.org.: changed: flatten yes -> no"},
+		{"service set www.example.org --flatten=", "www.example.org.: changed: flatten no -> -"},
 		{"service set www.example.org --fallback=", "www.example.org.: changed: fallback c.test. -> -"},
 
 		{"server set www.example.org web1 --address 192.0.2.1 --address 2001:db8::1 --weight 2.5", "www.example.org. web1: created: address - -> 192.0.2.1,2001:db8::1, weight - -> 2.5"},

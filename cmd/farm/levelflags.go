@@ -77,10 +77,13 @@ func yes(p *bool) *value {
 // yesOrNo is a flag that may be absent.
 func yesOrNo(p **bool) *value {
 	show := func() string {
-		if *p == nil {
+		switch {
+		case *p == nil:
 			return ""
+		case !**p:
+			return "no"
 		}
-		return strconv.FormatBool(**p)
+		return yesText(true)
 	}
 	return &value{kind: "bool", show: show, set: func(s string) error {
 		*p = nil
