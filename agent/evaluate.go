@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -164,7 +165,7 @@ func (e *evaluation) instant(x *parser.VectorSelector) ([]series, error) {
 	if out := e.scrape.selectSeries(name, matchers); len(out) > 0 {
 		return out, nil
 	}
-	return nil, e.scrape.explainMissing(name, x)
+	return nil, e.scrape.explainMissing(name, matchers, x)
 }
 
 func (e *evaluation) call(x *parser.Call) ([]series, error) {
@@ -195,7 +196,7 @@ func (e *evaluation) overRange(x *parser.Call, f func(*span) (float64, bool)) ([
 	case e.now.Before(w.full):
 		return nil, fmt.Errorf("%s has more than %d readings, expected fewer series or a shorter window", m, maxPoints)
 	case len(w.trails) == 0:
-		return nil, e.scrape.explainMissing(w.name, m.VectorSelector)
+		return nil, e.scrape.explainMissing(w.name, w.matchers, m.VectorSelector)
 	}
 	return nil, earlyError(fmt.Sprintf("no rate yet: %s", x))
 }
@@ -276,9 +277,23 @@ func matchesAll(l labels.Labels, matchers []*labels.Matcher) bool {
 	return true
 }
 
+// unknownLabel returns the first label that is asked for and that no series of the metric has, which is most likely misspelt.
+func (e *exposition) unknownLabel(name string, matchers []*labels.Matcher) string {
+	for _, m := range matchers {
+		has := func(s series) bool { return s.labels.Has(m.Name) }
+		if !m.Matches("") && !slices.ContainsFunc(e.metrics[name].series, has) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
 // explainMissing says why a selector chooses no series.
-func (e *exposition) explainMissing(name string, selector fmt.Stringer) error {
+func (e *exposition) explainMissing(name string, matchers []*labels.Matcher, selector fmt.Stringer) error {
 	if e.metrics[name] != nil {
+		if label := e.unknownLabel(name, matchers); label != "" {
+			return fmt.Errorf("no series of %s has the label %s", name, label)
+		}
 		return fmt.Errorf("no series matches %s", selector)
 	}
 	if f, ok := e.faults[name]; ok {

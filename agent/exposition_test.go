@@ -133,6 +133,9 @@ took_count %g
 
 	got = scrape(t, Prometheus{RPS: "requests", InFlight: "workers"}, openMetrics, "workers 3\n# EOF\nrequests_total 5\nworkers 4\n")
 	wantSample(t, got[0], "in_flight=3 (rps: requests is not exposed) (workers: line 4: stands after # EOF)")
+	// There were no errors yet, but a misspelt label is named.
+	got = scrape(t, Prometheus{EPS: `requests_total{cod="500"}`}, "text/plain", "requests_total{code=\"200\"} 5\n", "requests_total{code=\"200\"} 5\n")
+	wantSample(t, got[1], "(eps: no series of requests_total has the label cod)")
 	// In the text format, x_total is another metric than x.
 	got = scrape(t, Prometheus{RPS: "requests"}, "text/plain; version=0.0.4", "# TYPE requests counter\nrequests_total 5\n")
 	wantSample(t, got[0], "(rps: requests is not exposed)")

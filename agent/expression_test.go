@@ -194,7 +194,7 @@ func TestRatesOfAYoungAgent(t *testing.T) {
 		{"a series that appears", "rate(x[30s])", []string{"y 1", "x 118"}, "(in_flight: no rate yet: rate(x[30s]))"},
 		{"one series has a rate, another not yet", "sum(rate(x[30s]))", []string{"x{a=\"1\"} 1", "x{a=\"1\"} 5\nx{a=\"2\"} 7"}, "in_flight=2"},
 		{"misspelt", "rate(x[30s])", []string{"y 1", "y 2"}, "(in_flight: x is not exposed)"},
-		{"other labels", "rate(x{a=\"1\"}[30s])", []string{"x 1", "x 2"}, "(in_flight: no series matches x{a=\"1\"})"},
+		{"other labels", "rate(x{a=\"1\"}[30s])", []string{"x 1", "x 2"}, "(in_flight: no series of x has the label a)"},
 		{"gone for a moment", "rate(x[30s])", []string{"x 100", "x 118", "y 1"}, "in_flight=9"},
 		{"NaN", "rate(x[30s])", []string{"x 100", "x NaN"}, "(in_flight: rate(x[30s]) is NaN)"},
 		{"a gauge needs one reading", "max_over_time(x[30s])", []string{"x 100"}, "in_flight=100"},

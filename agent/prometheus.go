@@ -307,10 +307,11 @@ func (c *counted) next(e *exposition, now time.Time) (float64, error) {
 	name, matchers := splitSelector(c.counter)
 	chosen := e.selectSeries(name, matchers)
 	v, ok := c.rate.next(chosen, now)
+	noneYet := c.key == "eps" && e.metrics[name] != nil && e.unknownLabel(name, matchers) == ""
 	switch {
-	case len(chosen) == 0 && (c.key != "eps" || e.metrics[name] == nil):
+	case len(chosen) == 0 && !noneYet:
 		c.rate.last = nil
-		return 0, e.explainMissing(name, c.counter)
+		return 0, e.explainMissing(name, matchers, c.counter)
 	case !ok:
 		return 0, earlyError("no rate yet")
 	}

@@ -81,6 +81,7 @@ func TestExpressions(t *testing.T) {
 		{"http_requests / http_requests_total", 1, ""},
 
 		{`http_requests{code="418"}`, 0, `no series matches http_requests{code="418"}`},
+		{`http_requests{cod="200"}`, 0, "no series of http_requests has the label cod"},
 		{"broken", 0, "broken is NaN"},
 		{"max(broken)", 0, "max(broken) is NaN"},
 		{"absent", 0, "absent is not exposed"},
