@@ -61,7 +61,7 @@ func (f *Farm) explain(q *query, farm *steer.Farm) *dns.Msg {
 	}
 	slices.SortStableFunc(e.Candidates, byImportance)
 	for i := range e.Candidates[:min(len(e.Candidates), maxExplained)] {
-		text := describeCandidate(&e.Candidates[i])
+		text := describeCandidate(&e.Candidates[i]) + f.describeTarget(farm, e.Candidates[i].Server)
 		if e.Resolver != nil {
 			text += fmt.Sprintf(" predicted=%.2f score=%.2f", e.Candidates[i].Predicted, e.Candidates[i].Score)
 		}

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -11,6 +12,16 @@ import (
 
 // flattened reports whether a service is to be answered with the addresses of its servers' names.
 func flattened(farm *steer.Farm) bool { return farm.Service.Flatten != nil && *farm.Service.Flatten }
+
+// describeTarget says what a server's name is flattened to, for people; nothing of servers that are not.
+func (f *Farm) describeTarget(farm *steer.Farm, s *steer.Server) string {
+	if s.Target == "" || !flattened(farm) && f.zones[farm.Service.Name] == nil || f.zones.of(s.Target) != nil {
+		return ""
+	}
+	known := f.targets.load()
+	v4, v6 := known[targetKey{s.Target, steer.V4}], known[targetKey{s.Target, steer.V6}]
+	return fmt.Sprintf(" target=%s a=%s aaaa=%s", s.Target, v4.describe(), v6.describe())
+}
 
 // flattens reports whether the name of a query is answered with addresses where it would be an alias: a service that says
 // so, the top of a zone, where no CNAME can stand, and what these lead to.

@@ -218,3 +218,22 @@ func TestTargetsOf(t *testing.T) {
 		t.Errorf("Got %s\nwant %s", got, want)
 	}
 }
+
+// Whoever may ask why is told what a name is flattened to.
+func TestFlattenIsExplained(t *testing.T) {
+	f := newTestFarm(t, strings.Replace(flat, "policy first", "policy first\nexplain 0.0.0.0/0", 1))
+	resolvedTo(f, 10, "www.example.net. 198.51.100.1 198.51.100.2 2001:db8:1::1", "cdn.example.net. 198.51.100.3")
+	f.targets.load()[targetKey{"cdn.example.net.", steer.V4}].failing = true
+	for name, want := range map[string]string{
+		"_farm.example.org.":       " target=www.example.net. a=2 aaaa=1",
+		"_farm.flat.example.org.":  " target=cdn.example.net. a=1,failing aaaa=0",
+		"_farm.new.example.org.":   " target=new.example.net. a=unknown aaaa=unknown",
+		"_farm.in.example.org.":    " rank=1",
+		"_farm.alias.example.org.": " rank=1",
+	} {
+		m := mustAsk(t, f, name, dns.TypeTXT)
+		if got := sections(m); !strings.Contains(got, want+`"`) {
+			t.Errorf("%s: got\n%swant %q at a server's end", name, got, want)
+		}
+	}
+}

@@ -2,10 +2,12 @@ package farm
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +55,17 @@ func (t *target) state() string {
 		return "failing"
 	}
 	return "resolved"
+}
+
+// describe says how many addresses are known, and whether that may be old.
+func (t *target) describe() string {
+	switch {
+	case t == nil || !t.known:
+		return "unknown"
+	case t.failing:
+		return fmt.Sprintf("%d,failing", len(t.addrs))
+	}
+	return strconv.Itoa(len(t.addrs))
 }
 
 // targetSet is one generation of targets.
