@@ -3,7 +3,7 @@
 set -eu
 
 # command:package
-needs='redis-server:redis-server redis-cli:redis-tools dig:bind9-dnsutils delv:bind9-dnsutils gcc:gcc make:make openssl:openssl ip:iproute2 nft:nftables iperf3:iperf3 ping:iputils-ping dnsperf:dnsperf unbound:unbound named:bind9 haproxy:haproxy musl-gcc:musl-tools promtool:prometheus prometheus-node-exporter:prometheus-node-exporter'
+needs='curl:curl redis-server:redis-server redis-cli:redis-tools dig:bind9-dnsutils delv:bind9-dnsutils gcc:gcc make:make openssl:openssl ip:iproute2 nft:nftables iperf3:iperf3 ping:iputils-ping dnsperf:dnsperf unbound:unbound named:bind9 haproxy:haproxy musl-gcc:musl-tools promtool:prometheus prometheus-node-exporter:prometheus-node-exporter'
 
 missing=
 for need in $needs; do

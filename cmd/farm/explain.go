@@ -183,7 +183,7 @@ type candidate struct {
 }
 
 func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *right) *explanation {
-	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now}
+	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now, Ports: l.qtype == "SRV"}
 	r.ask(&q, f)
 	if l.region != "" {
 		q.Region = regions.Number(l.region)
