@@ -53,6 +53,7 @@ func checkReplica(t *testing.T, r *replica, now int64) {
 func FuzzRecord(f *testing.F) {
 	f.Add(kindServer, svc, "a", `{"addresses":["192.0.2.1","2001:db8::1"],"port":80,"weight":2,"capacity":100,"region":"eu","by":"agent"}`)
 	f.Add(kindServer, svc, "a", `{"target":"x.example.net."}`)
+	f.Add(kindAdmin, svc, "a", `{"state":"maint","since":1795363200000,"by":"agent","left":"stopped","left_at":1795363200000,"addresses":["192.0.2.1"]}`)
 	f.Add(kindService, svc, "", `{"policy":"sticky","answers":2,"ttl":5,"max_ttl":9,"soft":0.5,"hard":1,"slow_start":1,"drain":1,"failback":-1,"fallback":["x."],"alpn":["h2"]}`)
 	f.Add(kindService, svc, "", `{"implied":true}`)
 	f.Add(kindAdmin, svc, "a", `{"state":"maint","since":1795363200000,"by":"operator"}`)
