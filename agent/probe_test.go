@@ -229,6 +229,28 @@ func TestProbingTimeout(t *testing.T) {
 	})
 }
 
+// A drain that a probe asks for ends when it passes without asking for it, not when it fails.
+func TestProbingDrains(t *testing.T) {
+	var result error
+	p := newProbing(probeFunc(func(context.Context) error { return result }))
+	p.fall, p.rise = 1, 1
+	for _, step := range []struct {
+		result error
+		want   string
+	}{
+		{nil, "health=up"},
+		{errDrain, `health=up drain reason="probe[0].test: asks to be drained"`},
+		{errors.New("no answer"), `health=down drain reason="probe[0].test: no answer"`},
+		{errDrain, `health=up drain reason="probe[0].test: asks to be drained"`},
+		{errors.New("no answer"), `health=down drain reason="probe[0].test: no answer"`},
+		{nil, "health=up"},
+	} {
+		result = step.result
+		p.once(t.Context())
+		wantSample(t, p.sample(), step.want)
+	}
+}
+
 // An agent in doubt of itself takes longer to call a server down.
 func TestProbingInDoubt(t *testing.T) {
 	var fails error
