@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // hostAddress is an address of an interface of this machine.
@@ -188,8 +189,11 @@ func passing(a *hostAddress) string {
 var internalNames = []string{
 	"docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "podman", "lxc", "lxdbr", "incusbr", "cilium", "weave",
 	"kube-", "nodelocaldns", "antrea", "ovn-", "vxlan", "geneve", "genev_",
-	"tailscale", "wg", "zt", "tun", "tap", "nebula", "gre", "sit", "ip6tnl", "ipip", "ipsec", "xfrm", "vti",
+	"tailscale", "zt", "tunl", "nebula", "ip6tnl", "ipip", "ipsec", "xfrm",
 }
+
+// tunnelNames are numbered, or have a name of their own after a hyphen: greenhouse0 is no tunnel.
+var tunnelNames = []string{"wg", "tun", "tap", "gre", "sit", "vti"}
 
 // internalKinds are the kernel's own names for such interfaces.
 var internalKinds = []string{
@@ -198,7 +202,11 @@ var internalKinds = []string{
 
 func isInternal(a *hostAddress) bool {
 	return slices.Contains(internalKinds, a.kind) ||
-		slices.ContainsFunc(internalNames, func(prefix string) bool { return strings.HasPrefix(a.iface, prefix) })
+		slices.ContainsFunc(internalNames, func(prefix string) bool { return strings.HasPrefix(a.iface, prefix) }) ||
+		slices.ContainsFunc(tunnelNames, func(prefix string) bool {
+			rest, ok := strings.CutPrefix(a.iface, prefix)
+			return ok && (rest == "" || !unicode.IsLetter(rune(rest[0])))
+		})
 }
 
 // takenAddresses returns the addresses that were chosen, or an error that says what stands in the way.

@@ -106,3 +106,15 @@ func TestTakenAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestInternalInterfaces(t *testing.T) {
+	for name, want := range map[string]bool{
+		"eth0": false, "ens4": false, "wlan0": false, "bond0.7": false, "br0": false, "greenhouse0": false, "site0": false, "ppp0": false,
+		"docker0": true, "br-1f2e3d": true, "veth1a2b": true, "cilium_host": true, "vxlan.calico": true, "tunl0": true, "kube-ipvs0": true,
+		"wg0": true, "wg-office": true, "tun0": true, "tap7": true, "gre": true, "tailscale0": true, "ztabcdefgh": true,
+	} {
+		if got := isInternal(&hostAddress{iface: name}); got != want {
+			t.Errorf("%s: got %t, want %t", name, got, want)
+		}
+	}
+}
