@@ -83,13 +83,13 @@ func TestOpenAndCloseWithoutRedis(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for want, cfg := range map[string]store.Config{
-		"URL of a Redis":   {},
-		"HOST:PORT":        {Embedded: "nowhere"},
-		"scheme":           {URLs: []string{"http://x"}},
-		"prefix":           {URLs: []string{"redis://x"}, Prefix: "a{b}"},
-		"no such file":     {URLs: []string{"rediss://x?ca=/does/not/exist"}},
-		"client certif":    {URLs: []string{"rediss://x?cert=/does/not&key=/exist"}},
-		"embedded address": {Embedded: "x"},
+		"URL of a Redis":    {},
+		"HOST:PORT":         {Embedded: "nowhere"},
+		"redis+sentinel://": {URLs: []string{"http://x"}},
+		"prefix":            {URLs: []string{"redis://x"}, Prefix: "a{b}"},
+		"no such file":      {URLs: []string{"rediss://x?ca=/does/not/exist"}},
+		"client certif":     {URLs: []string{"rediss://x?cert=/does/not&key=/exist"}},
+		"embedded address":  {Embedded: "x"},
 	} {
 		if _, err := store.Open(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
