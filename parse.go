@@ -320,14 +320,11 @@ func readSOA(p *parser, args []string, conf *config) error {
 			return p.Errf("soa has the times refresh, retry, expire and minimum, each once, not %q", args[0])
 		}
 		delete(times, args[0])
-		d, err := p.duration("soa "+args[0], args[1:min(2, len(args))])
+		seconds, err := p.wholeSeconds("soa "+args[0], args[1:min(2, len(args))])
 		if err != nil {
 			return err
 		}
-		if d%time.Second != 0 {
-			return p.Errf("soa %s needs whole seconds, not %s", args[0], d)
-		}
-		*into = uint32(d.Seconds())
+		*into = seconds
 	}
 	return p.checkSOA(t)
 }

@@ -63,9 +63,10 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n soa\n}", "soa needs times"},
 	{"farm example.org {\n soa serial 5\n}", `soa has the times refresh, retry, expire and minimum, each once, not "serial"`},
 	{"farm example.org {\n soa retry 5m retry 5m\n}", `each once, not "retry"`},
-	{"farm example.org {\n soa refresh\n}", "soa refresh needs a duration"},
-	{"farm example.org {\n soa minimum 500ms\n}", "soa minimum needs whole seconds, not 500ms"},
+	{"farm example.org {\n soa refresh\n}", "soa refresh needs a duration in whole seconds"},
+	{"farm example.org {\n soa minimum 500ms\n}", `soa minimum needs a duration in whole seconds, such as 0s, 90s or 5m, not "500ms"`},
 	{"farm example.org {\n soa minimum 48h\n}", "soa minimum needs at most 86400 seconds, not 172800"},
+	{"farm example.org {\n soa refresh 0s\n}", "soa retry needs 1 second to refresh (0), not 3600"},
 	{"farm example.org {\n soa retry 5h\n}", "soa retry needs 1 second to refresh (14400), not 18000"},
 	{"farm example.org {\n soa expire 5h\n}", "soa expire needs more than refresh and retry together (18000), not 18000"},
 

@@ -102,3 +102,12 @@ type wrapped string
 
 func (w wrapped) Network() string { return "wrapped" }
 func (w wrapped) String() string  { return string(w) }
+
+// A minimum of 0 has resolvers forget at once that there is nothing.
+func TestNoNegativeCaching(t *testing.T) {
+	f := newTestFarm(t, "farm example.org {\nsoa minimum 0s\nservice a.example.org {\nserver x 192.0.2.1\n}\n}")
+	const want = "NS example.org. 0 IN SOA ns.example.org. hostmaster.example.org. 7 14400 3600 1209600 0\n"
+	if got := sections(mustAsk(t, f, "nosuch.example.org.", dns.TypeA)); got != want {
+		t.Errorf("Got\n%swant\n%s", got, want)
+	}
+}
