@@ -2,6 +2,7 @@ package farm
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
 	"net/netip"
 	"path/filepath"
@@ -130,7 +131,7 @@ func readBlock[T any](p *parser, table map[string]property[T], into T) error {
 		prop, ok := table[name]
 		switch {
 		case !ok:
-			return p.Errf("unknown property %q", name)
+			return p.unknown("property", name, slices.Collect(maps.Keys(table)))
 		case seen[name] && !prop.many:
 			return p.Errf("%s is given more than once", name)
 		}
@@ -140,6 +141,22 @@ func readBlock[T any](p *parser, table map[string]property[T], into T) error {
 		}
 	}
 	return p.Err("a block is not closed: expected }")
+}
+
+// unknown is the error of a word that is none of some, with those that are near. A URL is not repeated: it may hold a password.
+func (p *parser) unknown(what, word string, known []string) error {
+	if guesses := near(word, known); len(guesses) > 0 {
+		return p.Errf("unknown %s: %q; did you mean %s?", what, word, strings.Join(guesses, ", "))
+	}
+	return p.Errf("unknown %s: %q", what, shown(word))
+}
+
+// shown is a word as an error repeats it.
+func shown(word string) string {
+	if strings.Contains(word, "://") {
+		return "(a URL)"
+	}
+	return word
 }
 
 func (p *parser) readZones(args []string) error {
@@ -242,7 +259,7 @@ func readEmbedded(p *parser, args []string, conf *config) error {
 		args = []string{defaultEmbedded}
 	}
 	if _, err := netip.ParseAddrPort(args[0]); len(args) > 1 || err != nil {
-		return p.Errf("embedded needs one IP:PORT, not %q", strings.Join(args, " "))
+		return p.Errf("embedded needs one IP:PORT, not %q", shown(strings.Join(args, " ")))
 	}
 	conf.store.Embedded = args[0]
 	return nil

@@ -297,7 +297,7 @@ func (p *parser) serverOptions(s *steer.Server, args []string) error {
 		what := "server " + s.ID + ", " + name
 		switch {
 		case !ok:
-			return p.Errf("server %s: unknown option %q", s.ID, name)
+			return p.unknown("option of server "+s.ID, name, slices.Collect(maps.Keys(serverOptions)))
 		case seen[name]:
 			return p.Errf("%s is given more than once", what)
 		case len(args) < 2:

@@ -4,9 +4,10 @@ package main
 import (
 	"log"
 
-	_ "github.com/coredns-farm/farm"
+	"github.com/coredns-farm/farm"
 	"github.com/coredns-farm/farm/plugin"
 
+	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
 )
@@ -15,5 +16,6 @@ func main() {
 	if err := dnsserver.SetDirectives(plugin.Directives); err != nil {
 		log.Fatal(err)
 	}
+	caddy.AppVersion += ", " + farm.Version() // -version and the line at the start say both
 	coremain.Run()
 }

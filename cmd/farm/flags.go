@@ -130,7 +130,12 @@ func said(x float64, show func(float64) string) string {
 	return show(x)
 }
 
-func exact(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+func exact(x float64) string {
+	if x == 0 {
+		x = 0 // There is a -0, too.
+	}
+	return strconv.FormatFloat(x, 'f', -1, 64)
+}
 
 // exactPercent shows a part of one to a millionth, which is what grants are reckoned in.
 func exactPercent(x float64) string { return exact(math.Round(x*1e6)/1e4) + "%" }

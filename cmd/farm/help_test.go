@@ -31,6 +31,9 @@ func TestVersion(t *testing.T) {
 	if got := f.ok("version"); !strings.HasPrefix(got, "farm ") || !strings.Contains(got, "go1.") {
 		t.Errorf("version: %q", got)
 	}
+	if got, flag := f.ok("version"), f.ok("--version"); flag != got {
+		t.Errorf("--version: got %q, version %q", flag, got)
+	}
 	if got := f.ok("version", "-o", "json"); !strings.Contains(got, `"version": `) {
 		t.Errorf("version as JSON: %q", got)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -32,8 +33,6 @@ func run(args []string, stdout, stderr io.Writer, env func(string) string) int {
 	a := &app{out: stdout, err: stderr, env: env}
 	root := a.rootCommand()
 	root.SetArgs(longFlags(root, args))
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.Execute()
 	if err != nil {
 		fmt.Fprintln(stderr, "farm: "+oneLine(err.Error()))
@@ -101,6 +100,13 @@ func (a *app) rootCommand() *cobra.Command {
 	add("run", a.agentCommand(), a.brokerCommand(), a.camaraSimCommand(), a.scriptCommand())
 	root.AddCommand(a.versionCommand())
 	a.globalFlags(root)
+	root.Version = buildOf(debug.ReadBuildInfo()).String()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(helpCommand())
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.InitDefaultCompletionCmd("completion") // it keeps where the output goes
+	root.SetFlagErrorFunc(suggestFlag)
 	refuseUnknown(root)
 	return root
 }
@@ -151,13 +157,58 @@ func refuseUnknown(c *cobra.Command) {
 		if len(args) == 0 {
 			return c.Help()
 		}
-		var names []string
-		for _, sub := range c.Commands() {
-			names = append(names, sub.Name())
-		}
-		return usagef("unknown command %q for %q%s; see %s --help", args[0], c.CommandPath(),
-			didYouMean(args[0], names), c.CommandPath())
+		return unknownCommand(c, args[0])
 	}
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	if strings.Contains(name, "://") {
+		name = "(a URL)" // It may hold a password.
+	}
+	return usagef("unknown command %q for %q%s; see %s --help", name, c.CommandPath(), didYouMean(name, names), c.CommandPath())
+}
+
+// helpCommand shows the help of a command, and fails if there is none of the name.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND...]",
+		Short: "Show the help of a command",
+		RunE: func(c *cobra.Command, args []string) error {
+			of, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(of, rest[0])
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// suggestFlag adds the near ones to the error of an unknown flag, and repeats no value.
+func suggestFlag(c *cobra.Command, err error) error {
+	text := err.Error()
+	name, isUnknown := strings.CutPrefix(text, "unknown flag: --")
+	if !isUnknown {
+		short, _, _ := strings.Cut(text, " in -")
+		if strings.HasPrefix(text, "unknown shorthand flag") {
+			return usagef("%s; see %s --help", short, c.CommandPath())
+		}
+		return err
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	guesses := near(name, names)
+	for i := range guesses {
+		guesses[i] = "--" + guesses[i]
+	}
+	if guesses == nil {
+		return usagef("%s; see %s --help", text, c.CommandPath())
+	}
+	return usagef("%s; did you mean %s?", text, strings.Join(guesses, ", "))
 }
 
 // within returns a context that ends when the time for the database is up.

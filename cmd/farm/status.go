@@ -117,7 +117,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 	if r.Report != nil {
 		s.RPS, s.EPS, s.InFlight, s.Latency = r.Report.RPS, r.Report.EPS, r.Report.InFlight, r.Report.Latency
 		s.Health = r.Report.Health
-		s.Reporters = append(s.Reporters, "agent")
+		s.Reporters = append(s.Reporters, reporterOf(r.Report))
 	}
 	s.Reporters = append(s.Reporters, slices.Sorted(maps.Keys(r.Probes))...)
 	s.Agent = w.agent(r)
@@ -126,6 +126,14 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		s.Health = healthOf(c, s.Health, r.Report != nil || *s.LeaseLeft > 0)
 	}
 	return s
+}
+
+// reporterOf says who wrote a server's own report. One without an agent comes from farm report, or from a script.
+func reporterOf(r *store.Report) string {
+	if r.Agent == "" {
+		return "by hand"
+	}
+	return store.ByAgent
 }
 
 // agent describes what the server's own agent does.

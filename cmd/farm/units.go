@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 )
 
@@ -13,12 +12,12 @@ const none = "-"
 
 // percent shows a part of one, such as a utilisation.
 func percent(x float64) string {
-	return strconv.FormatFloat(math.Round(x*100), 'f', -1, 64) + "%"
+	return exact(math.Round(x*100)) + "%"
 }
 
 // share shows a part of one to a tenth of a percent.
 func share(x float64) string {
-	return strconv.FormatFloat(math.Round(x*1000)/10, 'f', -1, 64) + "%"
+	return exact(math.Round(x*1000)/10) + "%"
 }
 
 // quantity shows a number of three digits, with k, M, G or T for thousands.
@@ -35,13 +34,13 @@ func quantity(x float64) string {
 		digits = 1
 	}
 	scale := math.Pow10(digits)
-	return strconv.FormatFloat(math.Round(x*scale)/scale, 'f', -1, 64) + unit
+	return exact(math.Round(x*scale)/scale) + unit
 }
 
 // span shows a duration by its one or two largest units.
 func span(d time.Duration) string {
 	switch {
-	case d < 0:
+	case d < 0 && d.Round(time.Millisecond) < 0:
 		return "-" + span(-d)
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()

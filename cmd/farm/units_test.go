@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,6 +45,16 @@ func TestSpan(t *testing.T) {
 	} {
 		if got := span(in); got != want {
 			t.Errorf("span(%v) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestNoMinusZero(t *testing.T) {
+	for _, show := range []func(float64) string{percent, share, quantity, exact, exactPercent, spanOf} {
+		for _, x := range []float64{-0.0001, -1e-9, math.Copysign(0, -1), 0} {
+			if got := strings.TrimRight(show(x), "%s"); got == "-0" {
+				t.Errorf("%v: got %s", x, got)
+			}
 		}
 	}
 }
