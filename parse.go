@@ -192,7 +192,29 @@ func (p *parser) check() error {
 	if err := store.CheckService(&conf.defaults); err != nil {
 		return p.Errf("%v", err)
 	}
+	if err := p.checkLoops(); err != nil {
+		return err
+	}
 	return p.checkHosts()
+}
+
+// checkLoops refuses aliases that lead back to where they began.
+func (p *parser) checkLoops() error {
+	var farms []*steer.Farm
+	for _, service := range p.conf.services {
+		in := steer.Input{Service: service}
+		for i := range p.conf.servers[service.Name] {
+			in.Members = append(in.Members, steer.Member{Server: &p.conf.servers[service.Name][i], Report: steer.NoReport})
+		}
+		farms = append(farms, steer.Build(in))
+	}
+	snap := steer.NewSnapshot(farms, nil)
+	for _, service := range p.conf.services {
+		if loop := snap.AliasLoop(service.Name); loop != nil {
+			return p.Errf("service %s: its aliases go round: %s", service.Name, strings.Join(loop, " -> "))
+		}
+	}
+	return nil
 }
 
 // host is a server as it stands in the Corefile, under the name that it has in DNS.

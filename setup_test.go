@@ -124,6 +124,8 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n answers 9\n}", "answers needs a whole number from 1 to 8"},
 	{"farm example.org {\n answers 1 2\n}", "answers needs a whole number"},
 	{"farm example.org {\n ttl\n}", "ttl needs MIN [MAX]"},
+	{"farm example.org {\n service a.example.org {\n  server s b.example.org\n }\n service b.example.org {\n  server s a.example.org\n }\n}",
+		"service a.example.org.: its aliases go round: a.example.org. -> b.example.org. -> a.example.org."},
 	{"farm example.org {\n polcy weighted\n}", `unknown property: "polcy"; did you mean policy?`},
 	{"farm example.org {\n qos {\n  clinet x\n }\n}", `unknown property: "clinet"; did you mean client?`},
 	{"farm example.org {\n level gold {\n  cieling 1\n }\n}", `unknown property: "cieling"; did you mean ceiling?`},

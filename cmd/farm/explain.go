@@ -193,7 +193,7 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 	x := &explanation{
 		Name: l.name, Type: l.qtype, Service: f.Service.Name, Client: l.client, Region: l.region, Chance: l.chance,
 		Policy: e.Policy, Method: e.Pick.By.String(), Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
-		Personal: e.Pick.Personal, Why: why(&e), Note: w.unanswered(f.Service.Name),
+		Personal: e.Pick.Personal, Why: why(&e), Note: w.serviceNote(f.Service.Name),
 		Resolver: resolverOf(f, &e, told, damaged), Candidates: []candidate{},
 	}
 	if e.Pick.N > 0 {

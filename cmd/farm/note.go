@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coredns-farm/farm/steer"
@@ -43,6 +44,14 @@ func (w *world) hostNote(service string, s *steer.Server) string {
 		return ""
 	}
 	return name + " is answered with the addresses of " + keeper + ", so SRV leaves the server out: give it another id"
+}
+
+// serviceNote warns of what keeps a service from being answered.
+func (w *world) serviceNote(service string) string {
+	if loop := w.snap.AliasLoop(service); loop != nil {
+		return "its aliases go round: " + strings.Join(loop, " -> ")
+	}
+	return w.unanswered(service)
 }
 
 // unanswered warns of a service that stands in the database for nothing.

@@ -127,6 +127,9 @@ Corefile only is taken into the database with what the Corefile says of it.`,
 				if err := w.checkHost(service, &now); err != nil {
 					return err
 				}
+				if err := w.refuseLoop(service, nil, &now); err != nil {
+					return err
+				}
 				return a.setServer(ctx, db, service, old, now, existed, w.record(service, id))
 			})
 		},

@@ -140,6 +140,9 @@ A setting of "default", or an empty one, goes back to the Corefile's, or to the 
 					return err
 				}
 				changes := changesOf(serviceFields, &old, &now)
+				if err := w.refuseLoop(now.Name, &now, nil); err != nil {
+					return err
+				}
 				if err := db.PutService(ctx, now); err != nil {
 					return err
 				}

@@ -82,7 +82,7 @@ func (w *world) serviceStatus(f *steer.Farm) serviceStatus {
 	e := steer.Explain(f, nil, &steer.Query{Family: steer.AnyFamily})
 	s := serviceStatus{
 		Name: f.Service.Name, Policy: f.Service.Policy, Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL,
-		Note: w.unanswered(f.Service.Name), Servers: []serverStatus{},
+		Note: w.serviceNote(f.Service.Name), Servers: []serverStatus{},
 	}
 	known := false
 	for i := range e.Candidates {

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
+)
+
+func TestLoopsAreRefused(t *testing.T) {
+	f, r := onRedis(t)
+	f.ok("server", "set", "a.example.org", "s", "--target", "b.example.org")
+	for _, tc := range []struct{ command, want string }{
+		{"server set b.example.org s --target a.example.org", "the aliases of b.example.org. would go round: b.example.org. -> a.example.org. -> b.example.org."},
+		{"service set b.example.org --fallback a.example.org", "would go round"},
+	} {
+		if got := f.run(strings.Fields(tc.command)...); got.code != exitRefused || !strings.Contains(got.err, tc.want) {
+			t.Errorf("farm %s: got %+v, want %q", tc.command, got, tc.want)
+		}
+	}
+	// What arrives from elsewhere is named.
+	db, err := store.Dial([]string{r.URL}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.PutServer(t.Context(), "b.example.org.", steer.Server{ID: "s", Target: "a.example.org."}, store.ByAgent); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.ok("status"); !strings.Contains(got, "a.example.org.: its aliases go round: a.example.org. -> b.example.org. -> a.example.org.") {
+		t.Errorf("status does not name the loop:\n%s", got)
+	}
+}
