@@ -36,7 +36,7 @@ func TestChanges(t *testing.T) {
 		{"server set a.example.org s --target b.example.org", "a.example.org. s: created: target - -> b.example.org."},
 		{"server set b.example.org S --address 192.0.2.3 --weight 0", "b.example.org. s: created: address - -> 192.0.2.3, weight - -> 0"},
 		{"server set b.example.org s --weight default", "b.example.org. s: changed: weight 0 -> -"},
-		{"service set b.example.org --ttl 0 --slow-start 0s --drain 0 --soft 0", "b.example.org.: changed: ttl - -> 0s, soft - -> 0%, slow-start - -> 0s, drain - -> 0s"},
+		{"service set b.example.org --ttl 0 --slow-start 0s --drain 0 --soft 0", "b.example.org.: created: ttl - -> 0s, soft - -> 0%, slow-start - -> 0s, drain - -> 0s"},
 		{"service set b.example.org --ttl= --slow-start default --drain= --soft=", "b.example.org.: changed: ttl 0s -> -, soft 0% -> -, slow-start 0s -> -, drain 0s -> -"},
 		{"server delete a.example.org S", "a.example.org. s: deleted"},
 

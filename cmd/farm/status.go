@@ -131,7 +131,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 // reporterOf says who wrote a server's own report. One without an agent comes from farm report, or from a script.
 func reporterOf(r *store.Report) string {
 	if r.Agent == "" {
-		return "by hand"
+		return "hand" // the column is REPORTED BY
 	}
 	return store.ByAgent
 }
