@@ -57,10 +57,10 @@ const aliased = `farm example.org example.com {
 		server cdn www.example.net
 	}
 	service loop1.example.org {
-		server x loop2.example.org
+		fallback loop2.example.org
 	}
 	service loop2.example.org {
-		server x loop1.example.org
+		fallback loop1.example.org
 	}
 	service back.example.org {
 		fallback www.example.org

@@ -178,6 +178,6 @@ func (f *Farm) aliasMode(q *query, farm *steer.Farm) *dns.Msg {
 
 // offersHTTPS reports whether a service, or one of its servers, speaks https.
 func offersHTTPS(farm *steer.Farm) bool {
-	speaks := func(s *steer.Server) bool { return speaksHTTPS(&farm.Service, s.Port) }
+	speaks := func(s *steer.Server) bool { return farm.SpeaksHTTPS(s.Port) }
 	return len(farm.Service.ALPN) > 0 || slices.ContainsFunc(farm.Servers, speaks)
 }

@@ -67,10 +67,10 @@ const flat = `farm example.org {
 	}
 	service loop1.example.org {
 		flatten
-		server x loop2.example.org
+		fallback loop2.example.org
 	}
 	service loop2.example.org {
-		server x loop1.example.org
+		fallback loop1.example.org
 	}
 	service back.example.org {
 		flatten

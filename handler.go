@@ -179,7 +179,7 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *steer.Pick {
 	p, sq := &q.pick, &q.asks
 	sq.Client, sq.Region, sq.Family, sq.Now = q.client.prefix, q.client.region, family, q.now
-	sq.Ports = q.tellsPorts(farm)
+	sq.Ports = farm.TellsPorts(q.recordType())
 	if q.level != nil {
 		q.personal(sq)
 	}

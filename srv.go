@@ -50,7 +50,7 @@ func (r *srvRecords) addTier(f *Farm, q *query, farm *steer.Farm, servers []int3
 	for _, i := range servers {
 		s := farm.Servers[i]
 		name, ok := f.hostOf(q, farm, s)
-		if !ok || s.Port == 0 {
+		if !ok || farm.Withheld(steer.SRV, s) != "" {
 			continue // port 0 would send clients nowhere
 		}
 		priority := min(max(int(s.Priority), r.lowest), math.MaxUint16)

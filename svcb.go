@@ -4,8 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/coredns-farm/farm/steer"
 
@@ -20,57 +18,29 @@ func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
 	switch {
 	case p.Rung == steer.Fallback:
 		return f.fallBack(q, farm, p)
-	case p.N > 0 && q.isOneEndpoint(farm):
+	case p.N > 0 && farm.OneEndpoint(q.recordType()):
 		return f.svcbOfName(q, farm, p)
 	}
 	return f.svcbOfServers(q, farm, p)
 }
 
-// isOneEndpoint reports whether the addresses of a service, whichever are picked, are reached at one port. All its servers
-// count: a client may have the record of one pick and the addresses of another.
-func (q *query) isOneEndpoint(farm *steer.Farm) bool {
-	ports := farm.Ports()
-	return farm.Families()&steer.Named == 0 && !slices.ContainsFunc(ports, func(port uint16) bool {
-		return q.portOf(farm, port) != q.portOf(farm, ports[0])
-	})
-}
-
-// portOf is the port at which clients reach a server with a port: for HTTPS, that of the scheme where none is said. Of other
-// schemes it is not known: 0.
-func (q *query) portOf(farm *steer.Farm, port uint16) uint16 {
-	if port == 0 && q.qtype == dns.TypeHTTPS {
-		return httpsPort(farm.Service.Name)
+// recordType is the question's type as decisions know it.
+func (q *query) recordType() steer.RecordType {
+	switch q.qtype {
+	case dns.TypeSRV:
+		return steer.SRV
+	case dns.TypeSVCB:
+		return steer.SVCB
+	case dns.TypeHTTPS:
+		return steer.HTTPS
 	}
-	return port
-}
-
-const defaultHTTPS = 443
-
-// httpsPort is the port that HTTPS records of a name are about: another one than 443 is part of the name, as in
-// _8443._https.www.example.org (RFC 9460 section 9.1).
-func httpsPort(name string) uint16 {
-	label, above := steer.CutLabel(name)
-	digits, ok := strings.CutPrefix(label, "_")
-	if !ok || !strings.HasPrefix(above, "_https.") {
-		return defaultHTTPS
-	}
-	port, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || port == 0 {
-		return defaultHTTPS
-	}
-	return uint16(port)
-}
-
-// speaksHTTPS reports whether anything says that a server speaks https: an HTTPS record sends browsers there, whatever the server
-// speaks (RFC 9460 section 9.5). The service's protocols do, and the port of https or the one that is in the name.
-func speaksHTTPS(service *steer.Service, port uint16) bool {
-	return len(service.ALPN) > 0 || port == defaultHTTPS || port == httpsPort(service.Name)
+	return steer.NoPorts
 }
 
 // svcbOfName is the one record of a service whose servers have one port.
 func (f *Farm) svcbOfName(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg {
 	port := farm.Servers[p.Servers[0]].Port
-	if q.qtype == dns.TypeHTTPS && !speaksHTTPS(&farm.Service, port) {
+	if farm.Withheld(q.recordType(), farm.Servers[p.Servers[0]]) != "" {
 		return q.nodata()
 	}
 	var addrs []netip.Addr
@@ -92,7 +62,7 @@ func (f *Farm) svcbOfServers(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg
 	for _, i := range p.Servers[:p.N] {
 		s := farm.Servers[i]
 		name, ok := f.hostOf(q, farm, s)
-		if !ok || q.qtype == dns.TypeHTTPS && !speaksHTTPS(&farm.Service, s.Port) {
+		if !ok || farm.Withheld(q.recordType(), s) != "" {
 			continue
 		}
 		rrs = append(rrs, q.serviceMode(name, p.TTL, q.grantParameters(q.parameters(farm, s.Port, s.Addresses))))
@@ -119,7 +89,7 @@ func (q *query) parameters(farm *steer.Farm, port uint16, addrs []netip.Addr) []
 	if len(farm.Service.ALPN) > 0 {
 		kv = append(kv, &dns.SVCBAlpn{Alpn: farm.Service.ALPN})
 	}
-	if port != 0 && (q.qtype != dns.TypeHTTPS || port != httpsPort(farm.Service.Name)) {
+	if port != 0 && (q.qtype != dns.TypeHTTPS || port != farm.HTTPSPort()) {
 		kv = append(kv, &dns.SVCBPort{Port: port})
 	}
 	if hint := hints(addrs, steer.V4); hint != nil {
@@ -138,15 +108,4 @@ func hints(addrs []netip.Addr, family steer.Family) (list []net.IP) {
 		}
 	}
 	return list
-}
-
-// tellsPorts reports whether the answer to a query tells servers at one address apart by their ports.
-func (q *query) tellsPorts(farm *steer.Farm) bool {
-	switch q.qtype {
-	case dns.TypeSRV:
-		return true
-	case dns.TypeSVCB, dns.TypeHTTPS:
-		return !q.isOneEndpoint(farm)
-	}
-	return false
 }

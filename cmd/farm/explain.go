@@ -53,6 +53,9 @@ var families = map[string]steer.Family{
 	"SVCB":  steer.AnyFamily,
 }
 
+// recordTypes are the types that tell ports, the same as the plugin's.
+var recordTypes = map[string]steer.RecordType{"SRV": steer.SRV, "SVCB": steer.SVCB, "HTTPS": steer.HTTPS}
+
 var lookupTypes = []string{"A", "AAAA", "SRV", "HTTPS", "SVCB"}
 
 func (a *app) explainCommand() *cobra.Command {
@@ -148,7 +151,8 @@ type explanation struct {
 	Rung       string       `json:"rung"`
 	Tier       int          `json:"tier"` // of the pick, from 1; 0 if nobody was picked
 	TTL        uint32       `json:"ttl"`
-	Answers    []string     `json:"answers"` // servers, in order
+	Answers    []string     `json:"answers"`            // servers, in order
+	Withheld   []string     `json:"withheld,omitempty"` // servers that were picked and have no record of the type, and why
 	Fallback   string       `json:"fallback,omitempty"`
 	Personal   bool         `json:"personal"` // whether it depends on the client
 	Why        string       `json:"why"`
@@ -183,7 +187,8 @@ type candidate struct {
 }
 
 func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *right) *explanation {
-	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now, Ports: l.qtype == "SRV"}
+	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now}
+	q.Ports = f.TellsPorts(recordTypes[l.qtype])
 	r.ask(&q, f)
 	if l.region != "" {
 		q.Region = regions.Number(l.region)
@@ -192,13 +197,14 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 	e := steer.ExplainWith(f, learned, regions, &q)
 	x := &explanation{
 		Name: l.name, Type: l.qtype, Service: f.Service.Name, Client: l.client, Region: l.region, Chance: l.chance,
-		Policy: e.Policy, Method: e.Pick.By.String(), Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Answers: picked(&e), Fallback: e.Pick.Fallback,
+		Policy: e.Policy, Method: e.Pick.By.String(), Rung: e.Pick.Rung.String(), TTL: e.Pick.TTL, Fallback: e.Pick.Fallback,
 		Personal: e.Pick.Personal, Why: why(&e), Note: w.serviceNote(f.Service.Name),
 		Resolver: resolverOf(f, &e, told, damaged), Candidates: []candidate{},
 	}
 	if e.Pick.N > 0 {
 		x.Tier = e.Pick.Tier + 1
 	}
+	x.withhold(f, &e, recordTypes[l.qtype])
 	w.explainLevel(x, f, &e, r)
 	for i := range e.Candidates {
 		c := w.candidate(f, &e.Candidates[i], f.Service.Level(e.Level))
@@ -209,6 +215,19 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 		x.Candidates = append(x.Candidates, c)
 	}
 	return x
+}
+
+// withhold takes the servers out of the answer that the plugin leaves out of its records.
+func (x *explanation) withhold(f *steer.Farm, e *steer.Explanation, t steer.RecordType) {
+	x.Answers = []string{}
+	for _, i := range e.Pick.Servers[:e.Pick.N] {
+		s := f.Servers[i]
+		if why := f.Withheld(t, s); why != "" {
+			x.Withheld = append(x.Withheld, s.ID+": "+why)
+			continue
+		}
+		x.Answers = append(x.Answers, s.ID)
+	}
 }
 
 func (w *world) candidate(f *steer.Farm, c *steer.Candidate, level *steer.Level) candidate {
@@ -247,6 +266,9 @@ func (x *explanation) write(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "rung %s, ttl %s, chance %d\n", x.Rung, ttlOf(x.TTL), x.Chance)
 	fmt.Fprintf(w, "why: %s\n", x.Why)
+	for _, line := range x.Withheld {
+		fmt.Fprintf(w, "no %s record of %s\n", x.Type, line)
+	}
 	x.writeLevel(w)
 	if x.Note != "" {
 		fmt.Fprintf(w, "but: %s\n", x.Note)

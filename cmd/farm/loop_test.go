@@ -8,6 +8,21 @@ import (
 	"github.com/coredns-farm/farm/store"
 )
 
+// What an answer leaves out for want of a port or of https, explain leaves out, too.
+func TestExplainLeavesOutWhatAnswersDo(t *testing.T) {
+	f, _ := onRedis(t)
+	f.ok("server", "set", "www.example.org", "web1", "--address", "192.0.2.1")
+	for qtype, want := range map[string]string{
+		"A": "of no region: web1\n", "SVCB": "of no region: web1\n",
+		"SRV":   "of no region: no address\nrung normal, ttl 20s, chance 1\nwhy:",
+		"HTTPS": "no HTTPS record of web1: neither alpn nor its port says that it speaks https\n",
+	} {
+		if got := f.ok("explain", "www.example.org", "--type", qtype, "--chance", "1"); !strings.Contains(got, want) {
+			t.Errorf("%s: got\n%s\nwant %q in it", qtype, got, want)
+		}
+	}
+}
+
 func TestLoopsAreRefused(t *testing.T) {
 	f, r := onRedis(t)
 	f.ok("server", "set", "a.example.org", "s", "--target", "b.example.org")

@@ -1,0 +1,78 @@
+package steer
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// RecordType is a type of records that tell ports. What an answer of such a type can hold hangs on the servers' ports.
+type RecordType uint8
+
+// The types.
+const (
+	NoPorts RecordType = iota // A, AAAA and all others
+	SRV
+	SVCB
+	HTTPS
+)
+
+const defaultHTTPS = 443
+
+// OneEndpoint reports whether the addresses of a service, whichever are picked, are reached at one port. All its servers count:
+// a client may have the record of one pick and the addresses of another.
+func (f *Farm) OneEndpoint(t RecordType) bool {
+	ports := f.Ports()
+	return f.Families()&Named == 0 && !slices.ContainsFunc(ports, func(port uint16) bool {
+		return f.portOf(t, port) != f.portOf(t, ports[0])
+	})
+}
+
+// portOf is the port at which clients reach a server with a port: for HTTPS, that of the scheme where none is said. Of other
+// schemes it is not known: 0.
+func (f *Farm) portOf(t RecordType, port uint16) uint16 {
+	if port == 0 && t == HTTPS {
+		return httpsPort(f.Service.Name)
+	}
+	return port
+}
+
+// httpsPort is the port that HTTPS records of a name are about: another one than 443 is part of the name, as in
+// _8443._https.www.example.org (RFC 9460 section 9.1).
+func httpsPort(name string) uint16 {
+	label, above := CutLabel(name)
+	digits, ok := strings.CutPrefix(label, "_")
+	if !ok || !strings.HasPrefix(above, "_https.") {
+		return defaultHTTPS
+	}
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || port == 0 {
+		return defaultHTTPS
+	}
+	return uint16(port)
+}
+
+// HTTPSPort is the port that HTTPS records of the service are about.
+func (f *Farm) HTTPSPort() uint16 { return httpsPort(f.Service.Name) }
+
+// SpeaksHTTPS reports whether anything says that a server at a port speaks https: an HTTPS record sends browsers there, whatever
+// the server speaks (RFC 9460 section 9.5). The service's protocols do, and the port of https or the one that is in the name.
+func (f *Farm) SpeaksHTTPS(port uint16) bool {
+	return len(f.Service.ALPN) > 0 || port == defaultHTTPS || port == httpsPort(f.Service.Name)
+}
+
+// TellsPorts reports whether an answer of a type tells servers at one address apart by their ports.
+func (f *Farm) TellsPorts(t RecordType) bool {
+	return t == SRV || (t == SVCB || t == HTTPS) && !f.OneEndpoint(t)
+}
+
+// Withheld says why an answer of a type leaves a picked server out, empty if it does not.
+func (f *Farm) Withheld(t RecordType, s *Server) string {
+	switch {
+	case t == SRV && s.Port == 0:
+		return "it has no port"
+	case t == HTTPS && !f.SpeaksHTTPS(s.Port):
+		return "neither alpn nor its port says that it speaks https"
+	}
+	return ""
+}

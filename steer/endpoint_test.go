@@ -1,0 +1,62 @@
+package steer
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestWithheld(t *testing.T) {
+	at := func(port uint16) *Server { return &Server{ID: "a", Port: port} }
+	h2 := Build(Input{Service: Service{Name: "www.example.org.", ALPN: []string{"h2"}}})
+	plain := Build(Input{Service: Service{Name: "www.example.org."}})
+	named := Build(Input{Service: Service{Name: "_8443._https.www.example.org."}})
+	for _, tc := range []struct {
+		farm *Farm
+		of   RecordType
+		port uint16
+		out  bool
+	}{
+		{plain, SRV, 0, true}, {plain, SRV, 80, false}, {plain, HTTPS, 0, true}, {plain, HTTPS, 80, true}, {plain, HTTPS, 443, false},
+		{plain, SVCB, 0, false}, {plain, NoPorts, 0, false}, {h2, HTTPS, 0, false}, {named, HTTPS, 8443, false}, {named, HTTPS, 25, true},
+	} {
+		if why := tc.farm.Withheld(tc.of, at(tc.port)); (why != "") != tc.out {
+			t.Errorf("%s type %d port %d: got %q", tc.farm.Service.Name, tc.of, tc.port, why)
+		}
+	}
+}
+
+// The shares that an explanation shows are those of decisions.
+func TestExplainedSharesAreDecided(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for round := range 60 {
+		policy := []Policy{Weighted, RoundRobin, Headroom, First}[round%4]
+		var members []Member
+		for i := range 1 + rnd.IntN(8) {
+			m := reporting(server(i, func(s *Server) {
+				s.Priority = uint16(rnd.IntN(2))
+				s.Weight = new(float64(rnd.IntN(4)))
+				s.Capacity = float64(1 + rnd.IntN(100))
+			}), rnd.Float64()*1.1)
+			switch rnd.IntN(8) {
+			case 0:
+				m = down(m)
+			case 1:
+				m = silent(m)
+			case 2:
+				m = admin(m, Maint)
+			}
+			members = append(members, m)
+		}
+		f := build(policy, members...)
+		e := Explain(f, nil, &Query{Family: V4})
+		const n = 20_000
+		got := shares(f, Query{Family: V4, Answers: 1}, n)
+		for i := range e.Candidates {
+			c := &e.Candidates[i]
+			if math.Abs(got[c.Server.ID]-c.Share) > 0.01 {
+				t.Errorf("round %d, %s: %s has share %.3f and is given %.3f", round, policy, c.Server.ID, c.Share, got[c.Server.ID])
+			}
+		}
+	}
+}
