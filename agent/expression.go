@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/parser/posrange"
@@ -274,7 +275,7 @@ func splitSelector(s *parser.VectorSelector) (name string, matchers []*labels.Ma
 	names := 0
 	for _, m := range s.LabelMatchers {
 		switch {
-		case m.Name != labels.MetricName:
+		case m.Name != model.MetricNameLabel:
 			matchers = append(matchers, m)
 		case m.Type == labels.MatchEqual:
 			name = m.Value

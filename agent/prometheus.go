@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -140,7 +141,7 @@ func (m *meanings) addNumber(key, text string) error {
 // withSuffix returns a selector of the metric whose name has the suffix.
 func withSuffix(s *parser.VectorSelector, suffix string) *parser.VectorSelector {
 	name, matchers := splitSelector(s)
-	named := labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name+suffix)
+	named := labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name+suffix)
 	return &parser.VectorSelector{Name: name + suffix, LabelMatchers: append([]*labels.Matcher{named}, matchers...)}
 }
 
