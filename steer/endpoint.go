@@ -1,8 +1,9 @@
 package steer
 
 import (
+	"cmp"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -45,11 +46,13 @@ func httpsPort(name string) uint16 {
 	if !ok || !strings.HasPrefix(above, "_https.") {
 		return defaultHTTPS
 	}
-	port, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || port == 0 {
-		return defaultHTTPS
+	port := 0
+	for _, c := range []byte(digits) {
+		if port = 10*port + int(c) - '0'; c < '0' || c > '9' || port > math.MaxUint16 {
+			return defaultHTTPS
+		}
 	}
-	return uint16(port)
+	return cmp.Or(uint16(port), defaultHTTPS)
 }
 
 // HTTPSPort is the port that HTTPS records of the service are about.

@@ -26,6 +26,17 @@ func TestWithheld(t *testing.T) {
 	}
 }
 
+func TestHTTPSPort(t *testing.T) {
+	for name, want := range map[string]uint16{
+		"www.example.org.": 443, "_8443._https.www.example.org.": 8443, "_0._https.a.": 443, "_65535._https.a.": 65535, "_65536._https.a.": 443,
+		"_x._https.a.": 443, "_._https.a.": 443, "_80._http.a.": 443, "_99999999999999999999._https.a.": 443,
+	} {
+		if got := httpsPort(name); got != want {
+			t.Errorf("%s: got %d, want %d", name, got, want)
+		}
+	}
+}
+
 // The shares that an explanation shows are those of decisions.
 func TestExplainedSharesAreDecided(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
