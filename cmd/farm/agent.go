@@ -50,7 +50,7 @@ var agentFields = []field[agent.Config]{
 		func(c *agent.Config) *value { return word(&c.Region) }},
 	{"capacity", "requests a second that it can serve",
 		func(c *agent.Config) *value { return absentIfZero(&c.Capacity, capacity) }},
-	{"weight", "its share under policy weighted (default 1); 0: no share while another server is open",
+	{"weight", "its share under policy weighted (default 1); 0, under every policy: standby, no share while another server is open",
 		func(c *agent.Config) *value { return optional(&c.Weight, weight) }},
 	{"priority", "servers of a lower priority are used first",
 		func(c *agent.Config) *value { return orZero(whole(&c.Priority, 0, 65535)) }},

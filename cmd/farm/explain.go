@@ -23,7 +23,18 @@ the same database, gives the same servers. Without --chance each run draws anew.
 
 Capacities, and under predict the loads behind resolvers, are what the replicas have
 told each other in the last seconds. What stands in the memory of one replica alone
-is not seen here: answers that it has just given, and servers that it saw join.
+is not seen here: answers that it has just given, servers that it saw join, servers
+that the database has lost, and the addresses that names were resolved to (flatten).
+"dig _farm.NAME TXT" asks a replica itself, if its Corefile allows it (explain).
+
+RANK is the place in the answer. GATE is the server's state, as in farm status;
+of a level also unfit (not of its class) or taken (what it may give is granted). UTIL
+in parentheses is assumed, because nobody reports it. RAMP is what slow start and
+drain leave of its share, ADMIT what its limits leave. TIER counts the groups that are
+used one after the other, by region and priority. SHARE is its part of all answers.
+Under predict, PENDING is what answers that no report shows yet change in UTIL,
+PREDICTED is the sum of both, and SCORE is what this answer would bring it to: the
+lowest are picked. KEPT is kept free for higher levels, RESERVED is held by grants.
 
 With --level the lookup is that of a client who may have the level: who may, is not
 looked into. With --client-id or --grant it is that of the client, whose grant keeps

@@ -15,14 +15,14 @@ type field[R any] struct {
 	value func(*R) *value
 }
 
-// maxUtilisation bounds the limits: a utilisation above one is possible, ten times as much is a mistake.
-const maxUtilisation = 10
+// maxUtilization bounds the limits: a utilization above one is possible, ten times as much is a mistake.
+const maxUtilization = 10
 
 // The kinds of numbers that several fields are.
 func serviceTTL(p *uint32) *value { return ttl(p, fromZero, steer.MaxTTL) }
 func ramp(p *float64) *value      { return duration(p, fromZero, steer.MaxRamp) }
-func softLimit(p *float64) *value { return part(p, fromZero, maxUtilisation) }
-func hardLimit(p *float64) *value { return part(p, aboveZero, maxUtilisation) }
+func softLimit(p *float64) *value { return part(p, fromZero, maxUtilization) }
+func hardLimit(p *float64) *value { return part(p, aboveZero, maxUtilization) }
 func failback(p *float64) *value  { return durationOr(p, "manual", steer.ByHand, steer.MaxRamp) }
 func levelPart(p *float64) *value { return part(p, aboveZero, 1) }
 func weight(p *float64) *value    { return number(p, fromZero, steer.MaxWeight) }
@@ -39,9 +39,9 @@ var serviceFields = []field[steer.Service]{
 		func(s *steer.Service) *value { return optional(&s.TTL, serviceTTL) }},
 	{"max-ttl", "TTL of answers while nothing changes (by default the same)",
 		func(s *steer.Service) *value { return optional(&s.MaxTTL, serviceTTL) }},
-	{"soft", "utilisation above which a server is given to fewer clients (default " + percent(steer.Defaults.Soft) + ")",
+	{"soft", "utilization above which a server is given to fewer clients (default " + percent(steer.Defaults.Soft) + ")",
 		func(s *steer.Service) *value { return optional(&s.Soft, softLimit) }},
-	{"hard", "utilisation from which a server is given to nobody (default " + percent(steer.Defaults.Hard) + ")",
+	{"hard", "utilization from which a server is given to nobody (default " + percent(steer.Defaults.Hard) + ")",
 		func(s *steer.Service) *value { return absentIfZero(&s.Hard, hardLimit) }},
 	{"slow-start", "time in which a joining server comes up to its full share; 0 is at once (default " + spanOf(steer.Defaults.SlowStart) + ")",
 		func(s *steer.Service) *value { return optional(&s.SlowStart, ramp) }},
@@ -66,7 +66,7 @@ var serverFields = []field[steer.Server]{
 		func(s *steer.Server) *value {
 			return absentIfZero(&s.Port, func(p *uint16) *value { return whole(p, 1, 65535) })
 		}},
-	{"weight", "share under policy weighted, and capacity where none is known (default 1); 0: no share while another server is open",
+	{"weight", "share under policy weighted, and capacity where none is known (default 1); 0, under every policy: standby, no share while another server is open",
 		func(s *steer.Server) *value { return optional(&s.Weight, weight) }},
 	{"capacity", "requests a second that it can serve",
 		func(s *steer.Server) *value { return absentIfZero(&s.Capacity, capacity) }},
@@ -76,9 +76,9 @@ var serverFields = []field[steer.Server]{
 		func(s *steer.Server) *value { return orZero(whole(&s.Priority, 0, 65535)) }},
 	{"class", "a class that it is of, which levels of service may ask for; may be repeated",
 		func(s *steer.Server) *value { return list(&s.Classes, "name", parseLabel) }},
-	{"soft", "utilisation above which it is given to fewer clients (by default the service's)",
+	{"soft", "utilization above which it is given to fewer clients (by default the service's)",
 		func(s *steer.Server) *value { return optional(&s.Soft, softLimit) }},
-	{"hard", "utilisation from which it is given to nobody (by default the service's)",
+	{"hard", "utilization from which it is given to nobody (by default the service's)",
 		func(s *steer.Server) *value { return absentIfZero(&s.Hard, hardLimit) }},
 }
 
@@ -87,7 +87,7 @@ var levelFields = []field[steer.Level]{
 		func(l *steer.Level) *value {
 			return absentIfZero(&l.Rank, func(p *uint8) *value { return whole(p, 1, math.MaxUint8) })
 		}},
-	{"ceiling", "utilisation from which a server takes none of its clients (by default the hard limit)",
+	{"ceiling", "utilization from which a server takes none of its clients (by default the hard limit)",
 		func(l *steer.Level) *value { return absentIfZero(&l.Ceiling, hardLimit) }},
 	{"unit", "part of a server that one grant reserves",
 		func(l *steer.Level) *value { return absentIfZero(&l.Unit, levelPart) }},

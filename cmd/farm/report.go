@@ -15,7 +15,10 @@ import (
 const reportLong = `Write one report on a server by hand, to try things out, or from a script that is
 its agent. The report stands for the server's life until its lease runs out: report
 again before that. (A script that reports every few seconds is better off with the
-database's own: farm script report.)`
+database's own: farm script report.)
+
+It replaces the report before it: what is not said is unknown. 40% is 0.4; 40 would be
+4000%.`
 
 const reportExample = `  farm report www.example.org web1 --utilization 40% --rps 100
   farm report www.example.org web1 --health down --reason "disk full" --lease 1m
@@ -29,11 +32,11 @@ var reportNumbers = []struct {
 	usage string
 	at    func(*store.Report) **float64
 }{
-	{"utilization", true, 1000, "utilisation of its scarcest resource: 40% or 0.4",
+	{"utilization", true, 1000, "utilization of its scarcest resource: 40% or 0.4",
 		func(r *store.Report) **float64 { return &r.Utilization }},
-	{"cpu", true, 1000, "utilisation of its processors",
+	{"cpu", true, 1000, "utilization of its processors",
 		func(r *store.Report) **float64 { return &r.CPU }},
-	{"mem", true, 1000, "utilisation of its memory",
+	{"mem", true, 1000, "utilization of its memory",
 		func(r *store.Report) **float64 { return &r.Mem }},
 	{"rps", false, steer.MaxRate, "requests a second",
 		func(r *store.Report) **float64 { return &r.RPS }},

@@ -15,7 +15,8 @@ import (
 const serverLong = `List, show, set and delete the servers of a service.
 
 Agents register their servers by themselves. A server that is set here is an
-operator's: what its agent says of it then no longer counts, only what it reports.`
+operator's: what its agent says of it then no longer counts, only what it reports.
+To give it back to its agent, delete it: an agent that runs registers it again.`
 
 func (a *app) serverCommand() *cobra.Command {
 	c := &cobra.Command{Use: "server", Short: "List, show, set and delete servers", Long: serverLong}

@@ -19,17 +19,26 @@ servers) that follow the database, and the records that no replica takes.
 
 STATE is open, or why a server takes no part in normal answers: maint, down,
 left (its agent has left), silent (its last report is older than its lease),
-drained, full, or held (well again, and behind those that took over, until failback).
-UTIL and RPS are as last reported. LEASE is what is left of the
-last report's. AGENT is what the server's own agent does: none was ever there, and
-the server is taken to live; it reports; it is silent, its lease is over; it has
-stopped; or it was swept, an hour after it had fallen silent. A server whose agent
-stopped or was swept is out of service until an agent reports again, or an operator
-runs "farm ready". REPORTED BY names the server's own agent, and probers.
+drained, full, standby (its weight is 0), or held (well again, and behind those that
+took over, until failback).
+
+ADMIN is what an operator or the server's agent asks for: ready, drain or maint.
+UTIL and RPS are as last reported. LEASE is what is left of the last report's.
+
+AGENT is what the server's own agent does. none: there never was one, and the server
+is taken to live. reports. silent: the lease is over. stopped: the agent has ended.
+swept: it was silent for an hour. A server whose agent stopped or was swept is out of
+service until an agent reports again, or an operator runs "farm ready".
+
+REPORTED BY names the server's own agent, and probers; hand is farm report.
+
 CAPACITY and SHARE are those of a replica that has just started: what a replica
-measures over time stands in its memory alone. SERVICES and SERVERS of a replica are
-those of the database; its Corefile's come on top. LAG counts changes that it has
-not yet taken.
+measures over time stands in its memory alone. So does what it still knows of servers
+that the database has lost: a line below the table counts them.
+
+SERVICES and SERVERS of a replica are those of the database; its Corefile's come on
+top. LAG counts changes that it has not yet taken. REJECTS counts records that it
+refuses.
 
 Services with levels of service, or with grants, come in a table of their own: how
 many grants there are of each level, and what part of which servers they have
