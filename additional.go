@@ -18,7 +18,7 @@ func (f *Farm) answerWith(q *query, rrs, extra []dns.RR) *dns.Msg {
 	}
 	signature := 0
 	if f.signs && q.opt != nil && q.opt.Do() {
-		signature = signatureSize(q.zone.name)
+		signature = signatureSize(q.zone.Name)
 	}
 	m.Compress = true // as it will be if it must
 	for size -= q.reserve(signature); ; extra = withoutLastSet(extra) {

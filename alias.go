@@ -30,30 +30,6 @@ type aliases struct {
 	flat   bool   // whether they are to be addresses alone
 }
 
-// isAlias reports whether the name of a service is an alias: all its servers are names.
-func isAlias(farm *steer.Farm) bool { return farm.Families() == steer.Named && !pointsToNames(farm) }
-
-// pointsToNames reports whether a service's data are the SRV and SVCB records that point to its servers' names: it has a
-// type in its own name (_sip._tcp), and ports. Then no CNAME may stand there.
-func pointsToNames(farm *steer.Farm) bool {
-	hasPort := func(s *steer.Server) bool { return s.Port != 0 }
-	return farm.Families()&steer.Named != 0 && strings.HasPrefix(farm.Service.Name, "_") && slices.ContainsFunc(farm.Servers, hasPort)
-}
-
-// answersAlias reports whether a query for a type other than an address is answered with a CNAME: at an alias every type is
-// (RFC 1034 section 3.6.2), but for those that DNSSEC puts beside it (RFC 4034 sections 3 and 4).
-func (f *Farm) answersAlias(q *query, farm *steer.Farm) bool {
-	switch {
-	case f.flattens(q, farm):
-		return false
-	case q.qtype == dns.TypeRRSIG || q.qtype == dns.TypeNSEC || q.qtype == dns.TypeNSEC3:
-		return false
-	case q.qtype == dns.TypeCNAME:
-		return true
-	}
-	return isAlias(farm) || farm.FallsBack(q.client.region)
-}
-
 // answerAlias answers with a CNAME to the first server's name or to the fallback.
 func (f *Farm) answerAlias(q *query, farm *steer.Farm) *dns.Msg {
 	p := f.decide(q, farm, kindOf(q.qtype), steer.AnyFamily)

@@ -250,11 +250,11 @@ func TestIsAlias(t *testing.T) {
 		"in.example.org.": true, "mixed.example.org.": false, "www.example.org.": false,
 		"_sip._tcp.example.org.": false, "_acme-challenge.example.org.": true, "back.example.org.": false,
 	} {
-		if got := isAlias(f.source.Load().Farm(name)); got != want {
+		if got := f.source.Load().Farm(name).IsAlias(); got != want {
 			t.Errorf("%s: got %t, want %t", name, got, want)
 		}
 	}
-	if isAlias(steer.Build(steer.Input{})) {
+	if steer.Build(steer.Input{}).IsAlias() {
 		t.Error("A service without servers is taken for an alias")
 	}
 }

@@ -83,7 +83,7 @@ func (q *query) negative(o outcome, rcode int) *dns.Msg {
 		q.scope = 0
 	}
 	m := q.reply(o, rcode)
-	m.Ns = []dns.RR{q.soa(q.zone.name)}
+	m.Ns = []dns.RR{q.soa(q.zone.Name)}
 	return q.finish(m)
 }
 
@@ -129,7 +129,7 @@ func (q *query) owner() string {
 // addresses answers A or AAAA. The decision is over before the records are made: their room is not on the stack below it.
 func (f *Farm) addresses(q *query, farm *steer.Farm, kind steer.Kind, family steer.Family) *dns.Msg {
 	p := f.decide(q, farm, kind, family|steer.Named)
-	if leadsToNames(farm, p) && f.flattens(q, farm) {
+	if p.LeadsToNames(farm) && f.flattens(q, farm) {
 		return f.giveFlattened(q, farm, family, p)
 	}
 	return f.give(q, farm, family, p)
@@ -157,15 +157,11 @@ func (f *Farm) give(q *query, farm *steer.Farm, family steer.Family, p *steer.Pi
 
 // target returns the name that a pick answers with, if it does: its first server's, or the fallback.
 func (f *Farm) target(q *query, farm *steer.Farm, p *steer.Pick) string {
-	switch {
-	case p.Rung == steer.Fallback && !f.flattens(q, farm):
-		return p.Fallback
-	case p.Rung == steer.Fallback:
+	target := farm.AliasOf(p, f.flattens(q, farm))
+	if p.Rung == steer.Fallback && target == "" {
 		q.reason = ede{dns.ExtendedErrorCodeOther, "no server available"}
-	case p.N > 0 && leadsToNames(farm, p) && !pointsToNames(farm) && !f.flattens(q, farm):
-		return farm.Servers[p.Servers[0]].Target
 	}
-	return ""
+	return target
 }
 
 func (q *query) cname(target string, ttl uint32) dns.RR {

@@ -26,10 +26,10 @@ func (f *Farm) apex(q *query) *dns.Msg {
 		return q.answer([]dns.RR{q.soa(q.owner())})
 	}
 	var rrs, extra []dns.RR
-	for i := range q.zone.ns {
-		ns := &q.zone.ns[i]
-		rrs = append(rrs, &dns.NS{Hdr: q.header(q.owner(), dns.TypeNS, nsTTL), Ns: ns.name})
-		extra = append(extra, q.glue(ns.name, f.addressesOf(q, ns), nsTTL)...)
+	for i := range q.zone.NS {
+		ns := &q.zone.NS[i]
+		rrs = append(rrs, &dns.NS{Hdr: q.header(q.owner(), dns.TypeNS, nsTTL), Ns: ns.Name})
+		extra = append(extra, q.glue(ns.Name, f.addressesOf(q, ns), nsTTL)...)
 	}
 	return f.answerWith(q, rrs, extra)
 }
@@ -37,21 +37,21 @@ func (f *Farm) apex(q *query) *dns.Msg {
 func (q *query) soa(owner string) dns.RR {
 	t := &q.zone.times
 	return &dns.SOA{
-		Hdr: q.header(owner, dns.TypeSOA, t.minimum), Ns: q.zone.ns[0].name, Mbox: q.zone.mailbox, Serial: q.snap.Serial,
+		Hdr: q.header(owner, dns.TypeSOA, t.minimum), Ns: q.zone.NS[0].Name, Mbox: q.zone.mailbox, Serial: q.snap.Serial,
 		Refresh: t.refresh, Retry: t.retry, Expire: t.expire, Minttl: t.minimum,
 	}
 }
 
 // nameServer answers for the name of a name server.
-func (f *Farm) nameServer(q *query, ns *nameServer) *dns.Msg {
+func (f *Farm) nameServer(q *query, ns *steer.NameServer) *dns.Msg {
 	return f.hostAnswer(q, f.addressesOf(q, ns), nsTTL)
 }
 
 // addressesOf returns where a name server is: where the Corefile says; or else, if it is in the zone, where the query
 // found it; or, if it came in on a socket of every address, the addresses of this host.
-func (f *Farm) addressesOf(q *query, ns *nameServer) []netip.Addr {
-	if len(ns.addrs) > 0 || !steer.IsBelow(ns.name, q.zone.name) {
-		return ns.addrs
+func (f *Farm) addressesOf(q *query, ns *steer.NameServer) []netip.Addr {
+	if len(ns.Addresses) > 0 || !steer.IsBelow(ns.Name, q.zone.Name) {
+		return ns.Addresses
 	}
 	if a := remoteAddr(q.w.LocalAddr()); a.IsValid() && !a.IsUnspecified() {
 		return []netip.Addr{a}

@@ -47,6 +47,7 @@ func (f *Farm) open() (*database, error) {
 		Regions:  f.regions,
 		Indexed:  f.conf.rewrite,
 		Default:  f.conf.defaults,
+		Block:    f.block(),
 	})
 	db.close = sync.OnceFunc(db.release)
 	live.Lock()
@@ -57,6 +58,15 @@ func (f *Farm) open() (*database, error) {
 	live.all[db] = struct{}{}
 	db.memory.join(db)
 	return db, nil
+}
+
+// block describes the block to those who read the node record.
+func (f *Farm) block() store.Block {
+	b := store.Block{NS: f.conf.ns, Rewrite: f.conf.rewrite}
+	if f.Next != nil {
+		b.Next = f.conf.fall.Zones
+	}
+	return b
 }
 
 // startTargets begins to resolve what flattened services lead to. Like everything that runs, it does not point to the Farm.

@@ -10,12 +10,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// flattened reports whether a service is to be answered with the addresses of its servers' names.
-func flattened(farm *steer.Farm) bool { return farm.Service.Flatten != nil && *farm.Service.Flatten }
-
 // describeTarget says what a server's name is flattened to, for people; nothing of servers that are not.
 func (f *Farm) describeTarget(farm *steer.Farm, s *steer.Server) string {
-	if s.Target == "" || !flattened(farm) && f.zones[farm.Service.Name] == nil || f.zones.of(s.Target) != nil {
+	if s.Target == "" || !farm.IsFlat() && f.zones[farm.Service.Name] == nil || f.zones.of(s.Target) != nil {
 		return ""
 	}
 	known := f.targets.load()
@@ -26,7 +23,7 @@ func (f *Farm) describeTarget(farm *steer.Farm, s *steer.Server) string {
 // flattens reports whether the name of a query is answered with addresses where it would be an alias: a service that says
 // so, the top of a zone, where no CNAME can stand, and what these lead to.
 func (f *Farm) flattens(q *query, farm *steer.Farm) bool {
-	return q.flat || q.name == q.zone.name || flattened(farm)
+	return q.flat || q.name == q.zone.Name || farm.IsFlat()
 }
 
 // Why an alias is not answered with addresses.
@@ -35,49 +32,28 @@ var (
 	aliasLoop   = ede{dns.ExtendedErrorCodeOther, "aliases lead to no address"}
 )
 
-// leadsToNames reports whether a pick has names to flatten.
-func leadsToNames(farm *steer.Farm, p *steer.Pick) bool {
-	return p.Rung == steer.Fallback || farm.Families()&steer.Named != 0
-}
-
-// targetOf returns the name that the n-th of a pick stands for; empty is a server with addresses.
-func targetOf(farm *steer.Farm, p *steer.Pick, n int) string {
-	if p.Rung == steer.Fallback {
-		return p.Fallback
-	}
-	return farm.Servers[p.Servers[n]].Target
-}
-
 // flattenedTTL is how long an answer with the addresses of a pick stands: no longer than what it is made of.
 func (f *Farm) flattenedTTL(q *query, farm *steer.Farm, p *steer.Pick) uint32 {
 	ttl, known := p.TTL, f.targets.load()
-	for n := range pickSize(p) {
-		if t := known[targetKey{targetOf(farm, p, n), familyOf(q.qtype)}]; t != nil && t.known {
+	for n := range p.Size() {
+		if t := known[targetKey{p.Name(farm, n), familyOf(q.qtype)}]; t != nil && t.known {
 			ttl = min(ttl, t.left(q.now))
 		}
 	}
 	return ttl
 }
 
-// pickSize is how many names or servers a pick has.
-func pickSize(p *steer.Pick) int {
-	if p.Rung == steer.Fallback {
-		return 1
-	}
-	return p.N
-}
-
 // giveFlattened answers with the addresses of the picked servers and of those that are names.
 func (f *Farm) giveFlattened(q *query, farm *steer.Farm, family steer.Family, p *steer.Pick) *dns.Msg {
-	if pickSize(p) > 0 {
-		if first := targetOf(farm, p, 0); first != "" && f.zones.of(first) != nil {
+	if p.Size() > 0 {
+		if first := p.Name(farm, 0); first != "" && f.zones.of(first) != nil {
 			return f.flatten(q, first, p.TTL)
 		}
 	}
 	var addrs []netip.Addr
 	unknown, known := false, f.targets.load()
-	for n := range pickSize(p) {
-		name := targetOf(farm, p, n)
+	for n := range p.Size() {
+		name := p.Name(farm, n)
 		t := known[targetKey{name, family}]
 		switch {
 		case name == "":
@@ -160,24 +136,15 @@ func (f *Farm) followFlat(q *query, target string) *dns.Msg {
 
 // aliasMode answers HTTPS or SVCB for a flattened name with a record in AliasMode (RFC 9460 section 2.4.2): what the target
 // has of these is found there. Of HTTPS there is one only if the service speaks https, for it sends browsers there
-// (section 9.5). It returns nil where the service has servers with addresses.
+// (section 9.5).
 func (f *Farm) aliasMode(q *query, farm *steer.Farm) *dns.Msg {
-	if !isAlias(farm) && !farm.FallsBack(q.client.region) {
-		return nil
-	}
 	p := f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily)
-	if pickSize(p) == 0 || q.qtype == dns.TypeHTTPS && !offersHTTPS(farm) {
+	if p.Size() == 0 || q.qtype == dns.TypeHTTPS && !farm.OffersHTTPS() {
 		return q.nodata()
 	}
-	rr := dns.SVCB{Hdr: q.header(q.owner(), q.qtype, p.TTL), Target: targetOf(farm, p, 0)}
+	rr := dns.SVCB{Hdr: q.header(q.owner(), q.qtype, p.TTL), Target: p.Name(farm, 0)}
 	if q.qtype == dns.TypeHTTPS {
 		return q.answer([]dns.RR{&dns.HTTPS{SVCB: rr}})
 	}
 	return q.answer([]dns.RR{&rr})
-}
-
-// offersHTTPS reports whether a service, or one of its servers, speaks https.
-func offersHTTPS(farm *steer.Farm) bool {
-	speaks := func(s *steer.Server) bool { return farm.SpeaksHTTPS(s.Port) }
-	return len(farm.Service.ALPN) > 0 || slices.ContainsFunc(farm.Servers, speaks)
 }

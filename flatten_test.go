@@ -198,7 +198,7 @@ func TestFlattenDefault(t *testing.T) {
 		if service.Flatten == nil {
 			service.Flatten = f.conf.defaults.Flatten
 		}
-		if got := flattened(&steer.Farm{Service: service}); got != want {
+		if got := (&steer.Farm{Service: service}).IsFlat(); got != want {
 			t.Errorf("%q: got %t, want %t", block, got, want)
 		}
 	}

@@ -28,7 +28,7 @@ func (f *Farm) serveQuery(q *query) (int, error) {
 		return f.serveRewritten(q)
 	}
 	m := f.serve(q)
-	q.zone.counted.count(q.ctx, q.zone.name, q.outcome)
+	q.zone.counted.count(q.ctx, q.zone.Name, q.outcome)
 	switch {
 	case m != nil:
 	case q.outcome == outcomeNext:
@@ -42,7 +42,7 @@ func (f *Farm) serveQuery(q *query) (int, error) {
 // zoneOf finds the zone that answers. A DS record belongs to the zone above the one that it is about.
 func (f *Farm) zoneOf(q *query) *zone {
 	z := f.zones.of(q.name)
-	if z != nil && q.qtype == dns.TypeDS && z.name == q.name {
+	if z != nil && q.qtype == dns.TypeDS && z.Name == q.name {
 		if above := f.zones.above(q.name); above != nil {
 			return above
 		}
@@ -110,20 +110,19 @@ var notRead = ede{dns.ExtendedErrorCodeNotReady, "services database not read yet
 // lookup finds what the name is. What is not there before the database was read is not denied: resolvers would believe
 // that, and of SERVFAIL they go on to another name server.
 func (f *Farm) lookup(q *query) *dns.Msg {
-	if q.name == q.zone.name && (q.qtype == dns.TypeSOA || q.qtype == dns.TypeNS) {
+	if q.name == q.zone.Name && (q.qtype == dns.TypeSOA || q.qtype == dns.TypeNS) {
 		return f.apex(q)
 	}
 	if farm := f.explained(q); farm != nil {
 		return f.explain(q, farm)
 	}
-	if ns := q.zone.server(q.name); ns != nil && q.snap.Farm(q.name) == nil {
-		return f.nameServer(q, ns)
-	}
-	match, farm, server := q.snap.Find(q.name)
+	match, farm, server := q.snap.FindIn(&q.zone.Zone, q.name)
 	switch {
-	case match == steer.ServiceMatch && q.snap.Unread && len(farm.Servers)+len(farm.Service.Fallback) == 0:
+	case match == steer.NameServerMatch:
+		return f.nameServer(q, q.zone.NameServer(q.name))
+	case match == steer.ServiceMatch && q.snap.NotRead(farm):
 		return q.fail(notRead)
-	case match == steer.ServiceMatch && q.zone.covers(farm, q.name) && !f.nextHas(q, farm):
+	case match == steer.ServiceMatch && !(f.falls(q) && f.nextHas(q, farm, q.name)):
 		if q.garbled && q.hops == 0 {
 			q.reason = garbledLabels
 			return q.nodata()
@@ -134,9 +133,9 @@ func (f *Farm) lookup(q *query) *dns.Msg {
 		return f.service(q, farm)
 	case match == steer.ServerMatch:
 		return f.server(q, farm, farm.Servers[server])
-	case q.name == q.zone.name:
+	case q.name == q.zone.Name:
 		return f.unmade(q)
-	case match == steer.InnerMatch, q.zone.hasBelow(q.name):
+	case match == steer.InnerMatch:
 		return f.inner(q)
 	case f.conf.fall.Through(q.name):
 		q.outcome = outcomeNext
@@ -152,25 +151,17 @@ func (f *Farm) service(q *query, farm *steer.Farm) *dns.Msg {
 	if q.asksGrant && q.hops == 0 {
 		return f.grant(q, farm)
 	}
-	switch q.qtype {
-	case dns.TypeA:
-		return f.addresses(q, farm, steer.KindA, steer.V4)
-	case dns.TypeAAAA:
-		return f.addresses(q, farm, steer.KindAAAA, steer.V6)
-	}
-	if f.answersAlias(q, farm) {
+	switch farm.FormOf(q.recordType(), f.flattens(q, farm), q.client.region) {
+	case steer.AddressForm:
+		return f.addresses(q, farm, kindOf(q.qtype), familyOf(q.qtype))
+	case steer.AliasForm:
 		return f.answerAlias(q, farm)
-	}
-	switch q.qtype {
-	case dns.TypeSRV:
+	case steer.SRVForm:
 		return f.srv(q, farm)
-	case dns.TypeSVCB, dns.TypeHTTPS:
-		if f.flattens(q, farm) {
-			if m := f.aliasMode(q, farm); m != nil {
-				return m
-			}
-		}
+	case steer.SVCBForm:
 		return f.svcb(q, farm)
+	case steer.AliasModeForm:
+		return f.aliasMode(q, farm)
 	}
 	return f.unmade(q)
 }
@@ -185,7 +176,7 @@ func (f *Farm) decide(q *query, farm *steer.Farm, kind steer.Kind, family steer.
 	}
 	sq.Chance = f.memory.learned.ChanceOf(farm, sq.WhoAsks(), kind, q.now)
 	f.pick(q, farm, sq, p)
-	if leadsToNames(farm, p) && f.flattens(q, farm) {
+	if p.LeadsToNames(farm) && f.flattens(q, farm) {
 		p.TTL = f.flattenedTTL(q, farm, p)
 	}
 	p.TTL = q.ttl(q.grantTTL(p.TTL)) // what is learned goes by how long the answer stands

@@ -39,7 +39,7 @@ func (f *Farm) readQoS(q *query) (ok bool) {
 		return false
 	}
 	rest, grant, err := qos.StripLabels(q.name, &q.label)
-	if err == nil && !steer.IsBelow(rest, q.zone.name) && rest != q.zone.name {
+	if err == nil && !steer.IsBelow(rest, q.zone.Name) && rest != q.zone.Name {
 		return true // the labels belong to the zone
 	}
 	q.name, q.asksGrant, q.garbled = rest, grant, err != nil

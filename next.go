@@ -15,8 +15,11 @@ import (
 
 // falls reports whether the next plugin may have data at the name of a query: labels before the name are ours alone.
 func (f *Farm) falls(q *query) bool {
-	return f.Next != nil && f.conf.fall.Through(q.name) && (q.hops > 0 || strings.EqualFold(q.name, q.question()))
+	return f.mayHave(q.name) && (q.hops > 0 || strings.EqualFold(q.name, q.question()))
 }
+
+// mayHave reports whether the next plugin is asked what it has at a name of ours.
+func (f *Farm) mayHave(name string) bool { return f.Next != nil && f.conf.fall.Through(name) }
 
 // unmade answers for a type that farm makes no records of at a name that it has: with what the next plugin has there, so
 // that a zone has its MX, TXT and CAA; else with NODATA, for the name exists.
@@ -86,12 +89,12 @@ func (q *query) fromNext(m *dns.Msg) *dns.Msg {
 // does: then the wildcard is not for it (RFC 4592 sections 2.2.1 and 3.3.1). One name tells: the first one below the
 // wildcard's base, without which there is none further down (RFC 8020). It stands there if it is answered otherwise than a
 // name that does not, for which the wildcard itself is taken: a wildcard of that zone matches both.
-func (f *Farm) nextHas(q *query, farm *steer.Farm) bool {
+func (f *Farm) nextHas(q *query, farm *steer.Farm, name string) bool {
 	base, wildcard := strings.CutPrefix(farm.Service.Name, "*.")
-	if !wildcard || farm.Service.Name == q.name || !f.falls(q) {
+	if !wildcard || farm.Service.Name == name {
 		return false
 	}
-	found := f.probeNext(q, steer.ChildOf(base, q.name))
+	found := f.probeNext(q, steer.ChildOf(base, name))
 	return found != foundNothing && found != f.probeNext(q, farm.Service.Name)
 }
 

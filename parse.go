@@ -34,7 +34,7 @@ type config struct {
 
 	believed prefixes // resolvers whose client subnet is believed
 	explain  prefixes // clients that are told why
-	ns       []nameServer
+	ns       []steer.NameServer
 	mailbox  string
 	soa      soaTimes
 	rewrite  bool
@@ -413,10 +413,10 @@ func readNS(p *parser, args []string, conf *config) error {
 	if len(conf.ns) == maxNS {
 		return p.Errf("ns: more than %d name servers", maxNS)
 	}
-	if slices.ContainsFunc(conf.ns, func(ns nameServer) bool { return ns.name == name }) {
+	if slices.ContainsFunc(conf.ns, func(ns steer.NameServer) bool { return ns.Name == name }) {
 		return p.Errf("ns %s is given more than once", name)
 	}
 	addrs, err := p.addresses("ns "+name, "", args[1:])
-	conf.ns = append(conf.ns, nameServer{name, addrs})
+	conf.ns = append(conf.ns, steer.NameServer{Name: name, Addresses: addrs})
 	return err
 }

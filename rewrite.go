@@ -27,7 +27,7 @@ func (f *Farm) serveRewritten(q *query) (int, error) {
 	if f.identify(q) && steerable(m, q.r) {
 		m = f.steered(q, m)
 	}
-	q.zone.counted.count(q.ctx, q.zone.name, q.outcome)
+	q.zone.counted.count(q.ctx, q.zone.Name, q.outcome)
 	return rcode, q.w.WriteMsg(m)
 }
 

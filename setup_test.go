@@ -285,7 +285,7 @@ func TestParse(t *testing.T) {
 	if want := (soaTimes{refresh: 21600, retry: 3600, expire: 1209600, minimum: 30}); z == nil || z.times != want {
 		t.Errorf("SOA: got %+v, want %+v", z, want)
 	}
-	if z == nil || z.mailbox != "joe.example.org." || len(z.ns) != 2 || z.ns[0].name != "a.example.org." {
+	if z == nil || z.mailbox != "joe.example.org." || len(z.NS) != 2 || z.NS[0].Name != "a.example.org." {
 		t.Errorf("Zone: got %+v", z)
 	}
 	if !conf.fall.Through("x.example.org.") {
@@ -322,7 +322,7 @@ func TestZonesOf(t *testing.T) {
 	} {
 		got := ""
 		if zone := z.of(name); zone != nil {
-			got = zone.name
+			got = zone.Name
 		}
 		if got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 
@@ -49,8 +50,8 @@ func (r *srvRecords) addTier(f *Farm, q *query, farm *steer.Farm, servers []int3
 	}
 	for _, i := range servers {
 		s := farm.Servers[i]
-		name, ok := f.hostOf(q, farm, s)
-		if !ok || farm.Withheld(steer.SRV, s) != "" {
+		name, why := f.hostOf(q, farm, s)
+		if cmp.Or(why, farm.Withheld(steer.SRV, s)) != steer.NotOmitted {
 			continue // port 0 would send clients nowhere
 		}
 		priority := min(max(int(s.Priority), r.lowest), math.MaxUint16)
@@ -82,24 +83,11 @@ func srvWeight(weight, most float64) uint16 {
 	return uint16(max(math.Round(math.MaxUint16*weight/most), 1))
 }
 
-// hostOf returns the name under which a server is found; false if that does not fit into a name, or is answered with the addresses
-// of another one. What points there would send clients to another service's server.
-func (f *Farm) hostOf(q *query, farm *steer.Farm, s *steer.Server) (string, bool) {
-	if s.Target != "" {
-		return s.Target, true
-	}
-	name := steer.HostName(farm.Service.Name, s.ID)
-	if len(name) > maxName {
-		return "", false
-	}
-	if ns := q.zone.server(name); ns != nil && q.snap.Farm(name) == nil {
-		return name, steer.SameHost(&steer.Server{Addresses: f.addressesOf(q, ns)}, s)
-	}
-	return name, q.snap.IsHost(name, farm.Service.Name, s)
+// hostOf returns the name under which a server is found, and why there is none. What points to a name that is answered with the
+// addresses of another host would send clients to another service's server.
+func (f *Farm) hostOf(q *query, farm *steer.Farm, s *steer.Server) (string, steer.Omission) {
+	return q.snap.HostOf(&q.zone.Zone, farm, s, func(ns *steer.NameServer) []netip.Addr { return f.addressesOf(q, ns) })
 }
-
-// maxName is the length of the longest name without escapes, its last dot included (RFC 1035 section 2.3.4).
-const maxName = 254
 
 func (q *query) glue(name string, addrs []netip.Addr, ttl uint32) []dns.RR {
 	var rrs addressRecords

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"slices"
@@ -27,6 +28,12 @@ func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
 // recordType is the question's type as decisions know it.
 func (q *query) recordType() steer.RecordType {
 	switch q.qtype {
+	case dns.TypeA, dns.TypeAAAA:
+		return steer.Address
+	case dns.TypeCNAME:
+		return steer.CNAME
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3:
+		return steer.Proof
 	case dns.TypeSRV:
 		return steer.SRV
 	case dns.TypeSVCB:
@@ -34,13 +41,13 @@ func (q *query) recordType() steer.RecordType {
 	case dns.TypeHTTPS:
 		return steer.HTTPS
 	}
-	return steer.NoPorts
+	return steer.OtherType
 }
 
 // svcbOfName is the one record of a service whose servers have one port.
 func (f *Farm) svcbOfName(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg {
 	port := farm.Servers[p.Servers[0]].Port
-	if farm.Withheld(q.recordType(), farm.Servers[p.Servers[0]]) != "" {
+	if farm.Withheld(q.recordType(), farm.Servers[p.Servers[0]]) != steer.NotOmitted {
 		return q.nodata()
 	}
 	var addrs []netip.Addr
@@ -61,8 +68,8 @@ func (f *Farm) svcbOfServers(q *query, farm *steer.Farm, p *steer.Pick) *dns.Msg
 	var rrs, extra []dns.RR
 	for _, i := range p.Servers[:p.N] {
 		s := farm.Servers[i]
-		name, ok := f.hostOf(q, farm, s)
-		if !ok || farm.Withheld(q.recordType(), s) != "" {
+		name, why := f.hostOf(q, farm, s)
+		if cmp.Or(why, farm.Withheld(q.recordType(), s)) != steer.NotOmitted {
 			continue
 		}
 		rrs = append(rrs, q.serviceMode(name, p.TTL, q.grantParameters(q.parameters(farm, s.Port, s.Addresses))))

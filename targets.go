@@ -246,7 +246,7 @@ func compareTargets(a, b targetKey) int {
 func targetsOf(snap *steer.Snapshot, zones zones) (keys []targetKey, tooMany int) {
 	c := targetCollector{snap: snap, zones: zones, seen: make(map[string]bool)}
 	for _, farm := range snap.Farms() {
-		if flattened(farm) || zones[farm.Service.Name] != nil {
+		if farm.IsFlat() || zones[farm.Service.Name] != nil {
 			c.addFarm(farm)
 		}
 	}

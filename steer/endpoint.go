@@ -7,15 +7,18 @@ import (
 	"strings"
 )
 
-// RecordType is a type of records that tell ports. What an answer of such a type can hold hangs on the servers' ports.
+// RecordType is a type of records, as far as decisions and the forms of answers hang on it.
 type RecordType uint8
 
-// The types.
+// The types. SRV, SVCB and HTTPS tell ports: what an answer of these can hold hangs on the servers' ports.
 const (
-	NoPorts RecordType = iota // A, AAAA and all others
+	OtherType RecordType = iota
 	SRV
 	SVCB
 	HTTPS
+	Address // A and AAAA
+	CNAME
+	Proof // what DNSSEC puts beside other records: RRSIG, NSEC and NSEC3
 )
 
 const defaultHTTPS = 443
@@ -69,13 +72,16 @@ func (f *Farm) TellsPorts(t RecordType) bool {
 	return t == SRV || (t == SVCB || t == HTTPS) && !f.OneEndpoint(t)
 }
 
-// Withheld says why an answer of a type leaves a picked server out, empty if it does not.
-func (f *Farm) Withheld(t RecordType, s *Server) string {
+// Withheld returns why the ports keep a picked server out of an answer of a type. The one HTTPS record of a service whose servers
+// have one port hangs on all of them, and not on who is picked.
+func (f *Farm) Withheld(t RecordType, s *Server) Omission {
 	switch {
 	case t == SRV && s.Port == 0:
-		return "it has no port"
+		return NoPort
+	case t == HTTPS && f.OneEndpoint(t) && slices.ContainsFunc(f.Ports(), f.SpeaksHTTPS):
+		return NotOmitted
 	case t == HTTPS && !f.SpeaksHTTPS(s.Port):
-		return "neither alpn nor its port says that it speaks https"
+		return NoHTTPS
 	}
-	return ""
+	return NotOmitted
 }

@@ -18,9 +18,9 @@ func TestWithheld(t *testing.T) {
 		out  bool
 	}{
 		{plain, SRV, 0, true}, {plain, SRV, 80, false}, {plain, HTTPS, 0, true}, {plain, HTTPS, 80, true}, {plain, HTTPS, 443, false},
-		{plain, SVCB, 0, false}, {plain, NoPorts, 0, false}, {h2, HTTPS, 0, false}, {named, HTTPS, 8443, false}, {named, HTTPS, 25, true},
+		{plain, SVCB, 0, false}, {plain, OtherType, 0, false}, {h2, HTTPS, 0, false}, {named, HTTPS, 8443, false}, {named, HTTPS, 25, true},
 	} {
-		if why := tc.farm.Withheld(tc.of, at(tc.port)); (why != "") != tc.out {
+		if why := tc.farm.Withheld(tc.of, at(tc.port)); (why != NotOmitted) != tc.out {
 			t.Errorf("%s type %d port %d: got %q", tc.farm.Service.Name, tc.of, tc.port, why)
 		}
 	}

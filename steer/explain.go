@@ -2,11 +2,12 @@ package steer
 
 // Candidate is one server as an explanation shows it.
 type Candidate struct {
-	Server *Server
-	State  State
-	Tier   int     // in the client's view; -1 for a server that takes no part
-	Share  float64 // the part of the client region's answers that it is drawn first in; under Sticky, of the clients
-	Rank   int     // its place in the pick, from 1; 0 if it was not picked
+	Server  *Server
+	State   State
+	Tier    int      // in the client's view; -1 for a server that takes no part
+	Share   float64  // the part of the client region's answers that it is drawn first in; under Sticky, of the clients
+	Rank    int      // its place in the pick, or with Rerank in the answer, from 1; 0 if it has none
+	Omitted Omission // with Rerank, why the answer leaves it out, though it was picked
 
 	// Under Predict: the utilisation that it will have when what was answered has arrived, and what this query would
 	// bring it as its first address.
@@ -40,7 +41,7 @@ func ExplainWith(f *Farm, l *Learned, r *Regions, q *Query) Explanation {
 	for i, s := range f.Servers {
 		e.Candidates[i] = Candidate{Server: s, State: f.State[i], Tier: -1}
 	}
-	f.view(q.Region).explain(e.Candidates)
+	f.explainShares(f.view(q.Region), e.Candidates)
 	for i := range e.Pick.N {
 		e.Candidates[e.Pick.Servers[i]].Rank = i + 1
 	}
@@ -50,18 +51,32 @@ func ExplainWith(f *Farm, l *Learned, r *Regions, q *Query) Explanation {
 	return e
 }
 
-func (v *view) explain(candidates []Candidate) {
+func (f *Farm) explainShares(v *view, candidates []Candidate) {
 	lo := 0.0
 	for i, t := range v.tiers {
 		before := 0.0
+		parts := t.cum
+		if f.Service.Policy == Sticky {
+			parts = sums(f.stickyShares(&t))
+		}
 		for j, s := range t.servers {
 			candidates[s].Tier = i
 			if t.held {
 				candidates[s].State.Gate = Held
 			}
-			candidates[s].Share = (t.upto - lo) * (t.cum[j] - before)
-			before = t.cum[j]
+			candidates[s].Share = (t.upto - lo) * (parts[j] - before)
+			before = parts[j]
 		}
 		lo = t.upto
 	}
+}
+
+// sums returns the running sums of parts.
+func sums(parts []float64) []float64 {
+	sum := 0.0
+	for i, p := range parts {
+		sum += p
+		parts[i] = sum
+	}
+	return parts
 }

@@ -83,10 +83,11 @@ type Match uint8
 
 // What a name can be.
 const (
-	NoMatch      Match = iota // nothing stands at it or below it
-	ServiceMatch              // a service, or a name that a wildcard service covers
-	ServerMatch               // the name of one server of a service
-	InnerMatch                // nothing at it, but something below it: an empty non-terminal
+	NoMatch         Match = iota // nothing stands at it or below it
+	ServiceMatch                 // a service, or a name that a wildcard service covers
+	ServerMatch                  // the name of one server of a service
+	InnerMatch                   // nothing at it, but something below it: an empty non-terminal
+	NameServerMatch              // the name of a name server of the zone; of FindIn alone
 )
 
 // Find says what a lower-case FQDN is. For ServiceMatch it returns the farm, for ServerMatch the farm and the server's

@@ -51,10 +51,7 @@ func (f *Farm) nearest(t *tier, key uint64, q *Query, p *Pick, bounded bool) int
 	for _, s := range t.servers {
 		st := &f.State[s]
 		h := mix(key ^ f.hashes[s])
-		w := st.Capacity * max(st.Ramp, minRamp)
-		if st.Degraded {
-			w *= degradedShare
-		}
+		w := st.stickyWeight()
 		// -ln(h) >= 1-h spares most logarithms.
 		if st.Family&q.Family == 0 || 1-unit(h) >= bestScore*w || f.picked(q, p, s) {
 			continue
@@ -67,6 +64,52 @@ func (f *Farm) nearest(t *tier, key uint64, q *Query, p *Pick, bounded bool) int
 		}
 	}
 	return best
+}
+
+// stickyWeight is what a server's part of the clients is in proportion to, while it has room.
+func (s *State) stickyWeight() float64 {
+	w := s.Capacity * max(s.Ramp, minRamp)
+	if s.Degraded {
+		w *= degradedShare
+	}
+	return w
+}
+
+// stickyShares returns what parts of a tier's clients its servers get. Scores are like times of arrival at rates w, and a server
+// has room for a part h of them: the first that has room gets the client, so that server i gets
+//
+//	h_i w_i * integral over t of exp(-w_i t) * product over j != i of (1 - h_j + h_j exp(-w_j t))
+//
+// and of the clients for whom none has room, in proportion to w. The integral is summed at points t = exp(pi/2 sinh y), where
+// it is smooth however much the weights differ (Takahasi and Mori 1974).
+func (f *Farm) stickyShares(t *tier) []float64 {
+	const step, reach = 0.1, 32
+	n := len(t.servers)
+	w, h, shares := make([]float64, n), make([]float64, n), make([]float64, n)
+	sum, none := 0.0, 1.0
+	for i, s := range t.servers {
+		w[i], h[i] = f.State[s].stickyWeight(), f.holds(&f.State[s])
+		sum += w[i]
+		none *= 1 - h[i]
+	}
+	for k := -reach; k <= reach; k++ {
+		y := step * float64(k)
+		at := math.Exp(math.Pi / 2 * math.Sinh(y))
+		all := 0.0 // the logarithm of the product over all
+		for i := range w {
+			all += math.Log1p(h[i] * math.Expm1(-at*w[i]/sum))
+		}
+		for i := range w {
+			others := all - math.Log1p(h[i]*math.Expm1(-at*w[i]/sum))
+			if part := h[i] * w[i] / sum * math.Exp(others-at*w[i]/sum) * at * math.Cosh(y); part > 0 {
+				shares[i] += part * step * math.Pi / 2
+			}
+		}
+	}
+	for i := range shares {
+		shares[i] += none * w[i] / sum
+	}
+	return shares
 }
 
 // holds is the part of its clients that a server keeps.

@@ -20,6 +20,7 @@ type Base struct {
 	Indexed  bool                      // whether Farm.ByAddress will be asked
 	Default  steer.Service             // for what neither Redis nor the Corefile says of a service
 	Defaults map[string]steer.Service  // by zone: what holds in the place of Default there; several blocks have several
+	Block    Block                     // for the node record alone
 }
 
 // board is a Base made ready to be asked by name.

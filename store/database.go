@@ -206,6 +206,47 @@ func (db *Database) Answered(service string) bool {
 	return len(db.Nodes) == 0
 }
 
+// BlockOf returns the zone that replicas answer a name in, and how; nil if it is in none. known is false where some replica does
+// not tell, or none is alive.
+func (db *Database) BlockOf(name string) (zone *steer.Zone, block Block, known bool) {
+	known = len(db.Nodes) > 0
+	for _, n := range db.Nodes {
+		if n.Static == nil {
+			known = false
+			continue
+		}
+		of := make(map[string]string, len(n.Static.Default))
+		for z := range n.Static.Default {
+			of[z] = z
+		}
+		z, ok := zoneIn(of, name)
+		if !ok || zone != nil && len(zone.Name) > len(z) {
+			continue
+		}
+		block = n.Static.blockOf(z)
+		zone = &steer.Zone{Name: z, NS: block.NS}
+		if len(zone.NS) == 0 {
+			zone.NS = []steer.NameServer{{Name: steer.DefaultNS(z)}}
+		}
+	}
+	return zone, block, known
+}
+
+// IsOurs reports whether a name is in a zone of a replica.
+func (db *Database) IsOurs(name string) bool {
+	zone, _, _ := db.BlockOf(name)
+	return zone != nil
+}
+
+func (s *Static) blockOf(zone string) Block {
+	for _, b := range s.Blocks {
+		if slices.Contains(b.Zones, zone) {
+			return b
+		}
+	}
+	return Block{Zones: []string{zone}}
+}
+
 // Snapshot builds what a replica with this Base has. Its capacities are those that replicas have measured, as far as they
 // tell; what they have learned of resolvers is not in it, but in Learned. Its times are on Redis's clock, Now.
 func (db *Database) Snapshot(b Base) *steer.Snapshot {

@@ -44,7 +44,18 @@ type Static struct {
 	Default  map[string]steer.Service           `json:"default"`  // by zone
 	Services map[string]steer.Service           `json:"services"` // by name
 	Servers  map[string]map[string]steer.Server `json:"servers"`  // by service, by id
+	Blocks   []Block                            `json:"blocks,omitempty"`
 }
+
+// Block describes how a block of the Corefile answers in its zones, where that is not by default.
+type Block struct {
+	Zones   []string           `json:"zones"` // none is every zone
+	NS      []steer.NameServer `json:"ns,omitempty"`
+	Next    []string           `json:"next,omitempty"`    // below these names the next plugin is asked for what it has
+	Rewrite bool               `json:"rewrite,omitempty"` // whether the next plugin answers, and farm chooses among its addresses
+}
+
+func (b *Block) isDefault() bool { return len(b.NS) == 0 && len(b.Next) == 0 && !b.Rewrite }
 
 // Times and bounds of node records.
 const (
@@ -167,6 +178,10 @@ func (s *Store) static() *Static {
 		}
 		for _, zone := range zones {
 			out.Default[zone] = v.board.Default
+		}
+		if b := v.board.Block; !b.isDefault() {
+			b.Zones = zones
+			out.Blocks = append(out.Blocks, b)
 		}
 		for name, spec := range v.board.specs {
 			merged := *spec

@@ -24,7 +24,8 @@ the same database, gives the same servers. Without --chance each run draws anew.
 Capacities, and under predict the loads behind resolvers, are what the replicas have
 told each other in the last seconds. What stands in the memory of one replica alone
 is not seen here: answers that it has just given, servers that it saw join, servers
-that the database has lost, and the addresses that names were resolved to (flatten).
+that the database has lost, the addresses that names were resolved to (flatten), and
+what the next plugin has (fallthrough).
 "dig _farm.NAME TXT" asks a replica itself, if its Corefile allows it (explain).
 
 RANK is the place in the answer. GATE is the server's state, as in farm status;
@@ -62,12 +63,15 @@ var families = map[string]steer.Family{
 	"SRV":   steer.AnyFamily,
 	"HTTPS": steer.AnyFamily,
 	"SVCB":  steer.AnyFamily,
+	"CNAME": steer.AnyFamily,
 }
 
-// recordTypes are the types that tell ports, the same as the plugin's.
-var recordTypes = map[string]steer.RecordType{"SRV": steer.SRV, "SVCB": steer.SVCB, "HTTPS": steer.HTTPS}
+// recordTypes are the types as decisions know them, the same as the plugin's.
+var recordTypes = map[string]steer.RecordType{
+	"A": steer.Address, "AAAA": steer.Address, "SRV": steer.SRV, "SVCB": steer.SVCB, "HTTPS": steer.HTTPS, "CNAME": steer.CNAME,
+}
 
-var lookupTypes = []string{"A", "AAAA", "SRV", "HTTPS", "SVCB"}
+var lookupTypes = []string{"A", "AAAA", "SRV", "HTTPS", "SVCB", "CNAME"}
 
 func (a *app) explainCommand() *cobra.Command {
 	l := lookup{client: netip.MustParsePrefix("127.0.0.1/32"), qtype: "A"}
@@ -93,7 +97,7 @@ func (a *app) explainCommand() *cobra.Command {
 	f.SortFlags = false
 	f.Var(prefix(&l.client), "client", "who asks: the resolver's address, or the subnet that it asks for (default 127.0.0.1)")
 	f.StringVar(&l.region, "region", "", "the `REGION` that the client is in (default none)")
-	f.Var(lookupType(&l.qtype), "type", "what is asked for: A, AAAA, SRV, HTTPS or SVCB (default A)")
+	f.Var(lookupType(&l.qtype), "type", "what is asked for: A, AAAA, SRV, HTTPS, SVCB or CNAME (default A)")
 	f.Uint64Var(&l.chance, "chance", 0, "the chance to replay (default a new one)")
 	l.flags(f)
 	must(c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(lookupTypes, cobra.ShellCompDirectiveNoFileComp)))
@@ -118,24 +122,44 @@ func (a *app) explain(l *lookup) error {
 		}
 		w.base.Regions = regions
 		w.snap = w.Snapshot(w.base)
-		match, f, server := w.snap.Find(l.name)
+		p := w.viewAt(l.name)
+		match, f, server := p.find(w.snap)
 		switch match {
 		case steer.ServiceMatch:
 			r, err := w.right(ctx, db, f, &l.asking)
 			if err != nil {
 				return err
 			}
-			x := w.explain(f, regions, l, r)
+			x := w.explain(f, regions, l, r, p)
 			return a.print(x, x.write)
 		case steer.ServerMatch:
 			x := serverName(f, server, l)
 			return a.print(x, x.write)
-		case steer.InnerMatch:
-			return notFoundf("nothing stands at %s itself, but below it: %s", l.name, join(below(l.name, w.snap)))
+		case steer.NameServerMatch:
+			x := nameServerName(p)
+			return a.print(x, x.write)
 		}
-		_, err = w.farm(l.name)
-		return err
+		return w.whyNothing(match, p)
 	})
+}
+
+// whyNothing is an error that says why a name is answered with nothing.
+func (w *world) whyNothing(match steer.Match, p *replicaView) error {
+	names := below(p.name, w.snap)
+	_, f, _ := w.snap.Find(p.name)
+	switch {
+	case match == steer.InnerMatch && len(names) > 0:
+		return notFoundf("nothing stands at %s itself, but below it: %s", p.name, join(names))
+	case match == steer.InnerMatch && p.zone.Name == p.name:
+		return notFoundf("%s is the top of a zone, and no service: only SOA and NS are answered there", p.name)
+	case match == steer.InnerMatch:
+		return notFoundf("nothing stands at %s itself, but a name server's name below it", p.name)
+	case f != nil:
+		return notFoundf("%s does not cover %s: the top of a zone, or a name server's name, stands between (zone %s)",
+			f.Service.Name, p.name, p.zone.Name)
+	}
+	_, err := w.farm(p.name)
+	return err
 }
 
 // below returns some services below a name.
@@ -164,6 +188,8 @@ type explanation struct {
 	TTL        uint32       `json:"ttl"`
 	Answers    []string     `json:"answers"`            // servers, in order
 	Withheld   []string     `json:"withheld,omitempty"` // servers that were picked and have no record of the type, and why
+	Alias      string       `json:"alias,omitempty"`    // the name that the answer leads to
+	Backups    []string     `json:"backups,omitempty"`  // servers that SRV lists with lower priorities, in order
 	Fallback   string       `json:"fallback,omitempty"`
 	Personal   bool         `json:"personal"` // whether it depends on the client
 	Why        string       `json:"why"`
@@ -174,6 +200,9 @@ type explanation struct {
 	WhyLower   string       `json:"why_lower,omitempty"`    // where that is a lower one
 	Grant      *grantOf     `json:"grant,omitempty"`
 	Candidates []candidate  `json:"candidates"`
+
+	isFlat      bool // whether names are answered as their addresses
+	isAliasMode bool // whether Alias is in a record of the type, not a CNAME
 }
 
 type candidate struct {
@@ -197,7 +226,7 @@ type candidate struct {
 	Reserved  float64      `json:"reserved,omitempty"` // part that grants have reserved
 }
 
-func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *right) *explanation {
+func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *right, p *replicaView) *explanation {
 	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now}
 	q.Ports = f.TellsPorts(recordTypes[l.qtype])
 	r.ask(&q, f)
@@ -215,7 +244,7 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 	if e.Pick.N > 0 {
 		x.Tier = e.Pick.Tier + 1
 	}
-	x.withhold(f, &e, recordTypes[l.qtype])
+	w.answer(x, f, &e, &q, p)
 	w.explainLevel(x, f, &e, r)
 	for i := range e.Candidates {
 		c := w.candidate(f, &e.Candidates[i], f.Service.Level(e.Level))
@@ -226,19 +255,6 @@ func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *rig
 		x.Candidates = append(x.Candidates, c)
 	}
 	return x
-}
-
-// withhold takes the servers out of the answer that the plugin leaves out of its records.
-func (x *explanation) withhold(f *steer.Farm, e *steer.Explanation, t steer.RecordType) {
-	x.Answers = []string{}
-	for _, i := range e.Pick.Servers[:e.Pick.N] {
-		s := f.Servers[i]
-		if why := f.Withheld(t, s); why != "" {
-			x.Withheld = append(x.Withheld, s.ID+": "+why)
-			continue
-		}
-		x.Answers = append(x.Answers, s.ID)
-	}
 }
 
 func (w *world) candidate(f *steer.Farm, c *steer.Candidate, level *steer.Level) candidate {
@@ -259,10 +275,14 @@ func (w *world) candidate(f *steer.Farm, c *steer.Candidate, level *steer.Level)
 func (x *explanation) write(w io.Writer) error {
 	answer := strings.Join(x.Answers, ", ")
 	switch {
-	case x.Fallback != "":
-		answer = "CNAME " + x.Fallback
+	case x.Alias != "" && answer != "":
+		answer = x.leads() + ", the name of " + answer
+	case x.Alias != "":
+		answer = x.leads()
+	case x.Fallback != "" && x.isFlat:
+		answer = "the addresses of " + x.Fallback
 	case answer == "":
-		answer = "no address"
+		answer = "no " + x.record()
 	}
 	region := "of no region"
 	if x.Region != "" {
@@ -277,6 +297,9 @@ func (x *explanation) write(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "rung %s, ttl %s, chance %d\n", x.Rung, ttlOf(x.TTL), x.Chance)
 	fmt.Fprintf(w, "why: %s\n", x.Why)
+	if len(x.Backups) > 0 {
+		fmt.Fprintf(w, "with lower priorities: %s\n", strings.Join(x.Backups, ", "))
+	}
 	for _, line := range x.Withheld {
 		fmt.Fprintf(w, "no %s record of %s\n", x.Type, line)
 	}
@@ -333,25 +356,4 @@ func (c *candidate) decides() []string {
 		return []string{share(c.Share)}
 	}
 	return []string{percent(*c.Predicted - c.Util), percent(*c.Predicted), percent(*c.Score)}
-}
-
-// named is the explanation of the name of one server: it answers with itself, nothing is decided.
-type named struct {
-	Name      string       `json:"name"`
-	Service   string       `json:"service"`
-	Server    string       `json:"server"`
-	Addresses []netip.Addr `json:"addresses,omitempty"`
-	Target    string       `json:"target,omitempty"`
-	Why       string       `json:"why"`
-}
-
-func serverName(f *steer.Farm, i int, l *lookup) *named {
-	s := f.Servers[i]
-	return &named{l.name, f.Service.Name, s.ID, s.Addresses, s.Target,
-		"it is the name of server " + s.ID + " of " + f.Service.Name + " and answers with that server alone, whatever its state"}
-}
-
-func (x *named) write(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s: %s\nwhy: %s\n", x.Name, where(x.Addresses, x.Target), x.Why)
-	return err
 }

@@ -14,7 +14,7 @@ func TestExplainLeavesOutWhatAnswersDo(t *testing.T) {
 	f.ok("server", "set", "www.example.org", "web1", "--address", "192.0.2.1")
 	for qtype, want := range map[string]string{
 		"A": "of no region: web1\n", "SVCB": "of no region: web1\n",
-		"SRV":   "of no region: no address\nrung normal, ttl 20s, chance 1\nwhy:",
+		"SRV":   "of no region: no SRV record\nrung normal, ttl 20s, chance 1\nwhy:",
 		"HTTPS": "no HTTPS record of web1: neither alpn nor its port says that it speaks https\n",
 	} {
 		if got := f.ok("explain", "www.example.org", "--type", qtype, "--chance", "1"); !strings.Contains(got, want) {

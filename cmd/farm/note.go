@@ -37,11 +37,18 @@ func (w *world) note(f *steer.Farm, c *steer.Candidate, r *store.ServerRecord, l
 }
 
 // hostNote warns of a server whose name in DNS is answered with the addresses of another service's.
-func (w *world) hostNote(service string, s *steer.Server) string {
-	name := steer.HostName(service, s.ID)
-	keeper := w.snap.HostKeeper(service, s)
-	if keeper == "" {
+func (w *world) hostNote(f *steer.Farm, s *steer.Server) string {
+	name := steer.HostName(f.Service.Name, s.ID)
+	asked := w.viewAt(f.Service.Name).asked(f, steer.SRV, 0)
+	switch _, why := w.snap.HostOf(asked.Zone, f, s, asked.Where); why {
+	case steer.NotOmitted:
 		return ""
+	case steer.NameTooLong:
+		return "SRV leaves it out, for " + name + " is longer than names in DNS can be: give it a shorter id"
+	}
+	keeper := w.snap.HostKeeper(f.Service.Name, s)
+	if keeper == "" {
+		return "SRV leaves it out, for " + name + " is the name of a name server: give it another id"
 	}
 	return name + " is answered with the addresses of " + keeper + ", so SRV leaves the server out: give it another id"
 }

@@ -116,7 +116,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 		Addresses: c.Server.Addresses, Target: c.Server.Target, Port: c.Server.Port, By: registeredBy(r),
 		Note: w.note(f, c, r, nil),
 	}
-	s.addNote(w.hostNote(f.Service.Name, c.Server))
+	s.addNote(w.hostNote(f, c.Server))
 	if f.CapacityInRequests() {
 		s.Capacity = &c.State.Capacity
 	}
@@ -194,14 +194,19 @@ func (w *world) replicaStatus(n *store.Node) replicaStatus {
 	}
 	for _, sh := range n.Shards {
 		s.Lag += sh.Behind
-		if !sh.Synced {
-			s.State = "stale"
-		}
+	}
+	if isStale(n) {
+		s.State = "stale"
 	}
 	for _, rejects := range n.Rejected {
 		s.Rejects += rejects
 	}
 	return s
+}
+
+// isStale reports whether a replica does not follow all of the database.
+func isStale(n *store.Node) bool {
+	return slices.ContainsFunc(n.Shards[:], func(s store.ShardState) bool { return !s.Synced })
 }
 
 // bad lists the records that cannot be read now, and those that replicas rejected when they came.
