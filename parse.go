@@ -12,6 +12,7 @@ import (
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/suggest"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -145,8 +146,8 @@ func readBlock[T any](p *parser, table map[string]property[T], into T) error {
 
 // unknown is the error of a word that is none of some, with those that are near. A URL is not repeated: it may hold a password.
 func (p *parser) unknown(what, word string, known []string) error {
-	if guesses := near(word, known); len(guesses) > 0 {
-		return p.Errf("unknown %s: %q; did you mean %s?", what, word, strings.Join(guesses, ", "))
+	if guesses := suggest.Words(word, known); len(guesses) > 0 {
+		return p.Errf("unknown %s: %q%s", what, word, suggest.DidYouMean(guesses))
 	}
 	return p.Errf("unknown %s: %q", what, shown(word))
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coredns-farm/farm/suggest"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
@@ -241,19 +243,27 @@ func take(q url.Values, name string) string {
 }
 
 // options are those that a scheme knows.
-var options = map[string]string{
-	"redis":           "cluster, db",
-	"rediss":          "cluster, db, ca, cert, key, server_name",
-	"unix":            "db",
-	"redis+sentinel":  "db, sentinel_username, sentinel_password",
-	"rediss+sentinel": "db, sentinel_username, sentinel_password, ca, cert, key, server_name",
+var options = map[string][]string{
+	"redis":           {"cluster", "db"},
+	"rediss":          {"cluster", "db", "ca", "cert", "key", "server_name"},
+	"unix":            {"db"},
+	"redis+sentinel":  {"db", "sentinel_username", "sentinel_password"},
+	"rediss+sentinel": {"db", "sentinel_username", "sentinel_password", "ca", "cert", "key", "server_name"},
 }
 
+// leftOver returns an error if there are options that are not known. It does not repeat them: what follows a ? may be the rest of
+// a password.
 func leftOver(scheme string, q url.Values) error {
-	if len(q) > 0 {
-		return fmt.Errorf("an option is not known: expected %s; %s", options[scheme], encodeHint)
+	if len(q) == 0 {
+		return nil
 	}
-	return nil
+	var guesses []string
+	for name := range q {
+		guesses = append(guesses, suggest.Words(name, options[scheme])...)
+	}
+	slices.Sort(guesses)
+	return fmt.Errorf("an option is not known: expected %s%s; %s", strings.Join(options[scheme], ", "),
+		suggest.DidYouMean(slices.Compact(guesses)), encodeHint)
 }
 
 // Times after which a silent Redis counts as lost. Slow is not lost: replies may take ioTimeout.

@@ -29,6 +29,8 @@ func TestParseURLs(t *testing.T) {
 		{[]string{"redis+sentinel://a,192.0.2/m"}, "!host 2: expected HOST[:PORT]"},
 		{[]string{"redis://host/x"}, "!database"},
 		{[]string{"redis://host?x=1"}, "!an option is not known: expected cluster, db;"},
+		{[]string{"redis://host?clustre=true"}, "!an option is not known: expected cluster, db; did you mean cluster?; in user"},
+		{[]string{"rediss://host?server-name=x"}, "!an option is not known: expected cluster, db, ca, cert, key, server_name; did you mean server_name?; in user"},
 		{[]string{"redis://host?ca=/x"}, "!an option is not known: expected cluster, db;"},
 		{[]string{"rediss://host?cert=/x"}, "!cert and key"},
 		{[]string{"redis://host?cluster=maybe"}, "!option cluster: expected true or false"},

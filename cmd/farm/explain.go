@@ -162,11 +162,14 @@ func (w *world) whyNothing(match steer.Match, p *replicaView) error {
 	return err
 }
 
+// maxBelow bounds the services that an error lists.
+const maxBelow = 3
+
 // below returns some services below a name.
 func below(name string, s *steer.Snapshot) []string {
 	var names []string
 	for _, service := range s.Services() {
-		if strings.HasSuffix(service, "."+name) && len(names) < maxNear {
+		if strings.HasSuffix(service, "."+name) && len(names) < maxBelow {
 			names = append(names, service)
 		}
 	}

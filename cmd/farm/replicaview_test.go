@@ -9,7 +9,7 @@ import (
 
 // aReplica has zones within each other, name servers, a next plugin, and a part of the database that it has lost.
 const aReplica = `{"name":"dns1-1","static":{
-	"default":{"example.org.":{},"sub.example.org.":{},"old.example.net.":{}},
+	"default":{"example.org.":{},"sub.example.org.":{},"slow.example.org.":{"ttl":60},"old.example.net.":{}},
 	"services":{},"servers":{},
 	"blocks":[
 		{"zones":["example.org."],"ns":[{"name":"a.dns.example.org.","addresses":["192.0.2.53"]}],"next":["."]},

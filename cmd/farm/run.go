@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coredns-farm/farm/suggest"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -201,14 +203,14 @@ func suggestFlag(c *cobra.Command, err error) error {
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	guesses := near(name, names)
+	guesses := suggest.Names(name, names)
 	for i := range guesses {
 		guesses[i] = "--" + guesses[i]
 	}
 	if guesses == nil {
 		return usagef("%s; see %s --help", text, c.CommandPath())
 	}
-	return usagef("%s; did you mean %s?", text, strings.Join(guesses, ", "))
+	return usagef("%s%s", text, suggest.DidYouMean(guesses))
 }
 
 // within returns a context that ends when the time for the database is up.

@@ -139,6 +139,9 @@ A setting of "default", or an empty one, goes back to the Corefile's, or to the 
 				if err := w.checkServiceName(now.Name, nil); err != nil {
 					return err
 				}
+				if err := w.checkMaxTTL(&now); err != nil {
+					return err
+				}
 				changes := changesOf(serviceFields, &old, &now)
 				if err := w.refuseLoop(now.Name, &now, nil); err != nil {
 					return err
@@ -153,6 +156,31 @@ A setting of "default", or an empty one, goes back to the Corefile's, or to the 
 	bind(c.Flags(), serviceFields)
 	must(c.RegisterFlagCompletionFunc("policy", cobra.FixedCompletions(strings.Split(join(steer.Policies), ", "), cobra.ShellCompDirectiveNoFileComp)))
 	return c
+}
+
+// checkMaxTTL refuses a longest TTL alone that is below the TTL which the service has from elsewhere: it would not hold.
+func (w *world) checkMaxTTL(s *steer.Service) error {
+	if s.MaxTTL == nil || s.TTL != nil {
+		return nil // CheckService compares these.
+	}
+	if least := w.ttlBelow(s.Name); *s.MaxTTL < least {
+		return refusedf("flag --max-ttl: %s: expected %s or more, the TTL of the service, or a lower --ttl beside it",
+			spanOf(float64(*s.MaxTTL)), spanOf(float64(least)))
+	}
+	return nil
+}
+
+// ttlBelow is the TTL of a service for which the database has none: that of the Corefile, or the default.
+func (w *world) ttlBelow(name string) uint32 {
+	for _, spec := range w.base.Services {
+		if spec.Name == name && spec.TTL != nil {
+			return *spec.TTL
+		}
+	}
+	if zone, _, _ := w.BlockOf(name); zone != nil && w.base.Defaults[zone.Name].TTL != nil {
+		return *w.base.Defaults[zone.Name].TTL
+	}
+	return steer.Defaults.TTL
 }
 
 func (a *app) serviceDelete() *cobra.Command {
