@@ -88,13 +88,13 @@ func (c *client) place(ctx context.Context, regions *steer.Regions, rules []labe
 // readRegion reads: region NAME CIDR...|LABEL=VALUE
 func readRegion(p *parser, args []string, conf *config) error {
 	if len(args) < 2 || strings.Contains(args[0], "=") || len(args[0]) > 63 {
-		return p.Err("region needs a name, and subnets or LABEL=VALUE")
+		return p.Err("region: expected a name, and subnets or LABEL=VALUE")
 	}
 	region := steer.Region{Name: args[0]}
 	for _, arg := range args[1:] {
 		if label, value, ok := strings.Cut(arg, "="); ok {
 			if !metadata.IsLabel(label) || value == "" {
-				return p.Errf("region %s needs PLUGIN/LABEL=VALUE, not %q", region.Name, arg)
+				return p.Errf("region %s: expected PLUGIN/LABEL=VALUE, not %q", region.Name, arg)
 			}
 			conf.labels = append(conf.labels, labelRule{label: label, value: value, name: region.Name})
 			continue
@@ -135,7 +135,7 @@ func readExplain(p *parser, args []string, conf *config) (err error) {
 
 func (p *parser) prefixes(what string, args []string) (prefixes, error) {
 	if len(args) == 0 {
-		return prefixes{}, p.Errf("%s needs subnets", what)
+		return prefixes{}, p.Errf("%s: expected subnets", what)
 	}
 	var list []netip.Prefix
 	for _, arg := range args {

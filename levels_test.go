@@ -264,7 +264,7 @@ func TestEntitlement(t *testing.T) {
 		{"asks without a right", a("_q-gold." + www), "203.0.113.1", false, false, dns.RcodeRefused},
 		{"asks with a bad one", a("_q-gold." + label(flip(35)) + asAlice + www), "203.0.113.1", false, false, dns.RcodeRefused},
 
-		{"a subnet's level that needs a handle", a(www), "10.7.1.1", false, false, 0},
+		{"a subnet's level that: expected a handle", a(www), "10.7.1.1", false, false, 0},
 		{"and asks for it", a("_q-gold." + www), "10.7.1.1", false, false, dns.RcodeRefused},
 		{"the subnet of another, by ECS", withSubnet(a("_q-gold."+www), "10.7.1.0/24"), "127.0.0.1", false, false, dns.RcodeRefused},
 	} {
@@ -318,7 +318,7 @@ func TestOrigins(t *testing.T) {
 		rank   uint8
 	}{
 		{"nobody", at("203.0.113.1", query{}), byNobody, 0},
-		{"subnet, but for what needs a handle", at("10.7.1.1", query{}), bySubnet, 20},
+		{"subnet, but for what: expected a handle", at("10.7.1.1", query{}), bySubnet, 20},
 		{"the longer subnet, which may have less", at("10.7.9.1", query{}), bySubnet, 10},
 		{"label over subnet", at("10.7.9.1", query{wish: &wish{label: shows(pro)}}), byLabel, 20},
 		{"option over label", at("203.0.113.1", query{wish: &wish{label: shows(gold), option: shows(pro)}}), byOption, 20},

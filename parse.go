@@ -141,7 +141,7 @@ func readBlock[T any](p *parser, table map[string]property[T], into T) error {
 			return err
 		}
 	}
-	return p.Err("a block is not closed: expected }")
+	return p.Err("block: expected } at its end")
 }
 
 // unknown is the error of a word that is none of some, with those that are near. A URL is not repeated: it may hold a password.
@@ -163,14 +163,14 @@ func shown(word string) string {
 func (p *parser) readZones(args []string) error {
 	for _, arg := range args {
 		if len(plugin.Host(arg).NormalizeExact()) == 0 {
-			return p.Errf("%q is not a zone", arg)
+			return p.Errf("zone: expected a name, not %q", arg)
 		}
 	}
 	p.conf.zones = plugin.OriginsFromArgsOrServerBlock(args, p.ServerBlockKeys)
 	slices.Sort(p.conf.zones)
 	p.conf.zones = slices.Compact(p.conf.zones)
 	if len(p.conf.zones) == 0 {
-		return p.Err("farm needs a zone, of its own or of its server block")
+		return p.Err("farm: expected a zone, of its own or of its server block")
 	}
 	p.zones = newZones(p.conf.zones)
 	return nil
@@ -262,10 +262,10 @@ const defaultEmbedded = "127.0.0.1:6399"
 
 func readRedis(p *parser, args []string, conf *config) error {
 	if len(args) == 0 {
-		return p.Err("redis needs a URL: redis://HOST:PORT, rediss://, unix:// or redis+sentinel://")
+		return p.Err("redis: expected a URL: redis://HOST:PORT, rediss://, unix:// or redis+sentinel://")
 	}
 	if conf.store.Embedded != "" {
-		return p.Err("redis and embedded exclude each other")
+		return p.Err("redis and embedded: expected one of them")
 	}
 	if _, err := store.ParseURLs(args); err != nil {
 		return p.Errf("redis: %v", err)
@@ -276,13 +276,13 @@ func readRedis(p *parser, args []string, conf *config) error {
 
 func readEmbedded(p *parser, args []string, conf *config) error {
 	if len(conf.store.URLs) > 0 {
-		return p.Err("redis and embedded exclude each other")
+		return p.Err("redis and embedded: expected one of them")
 	}
 	if len(args) == 0 {
 		args = []string{defaultEmbedded}
 	}
 	if _, err := netip.ParseAddrPort(args[0]); len(args) > 1 || err != nil {
-		return p.Errf("embedded needs one IP:PORT, not %q", shown(strings.Join(args, " ")))
+		return p.Errf("embedded: expected one IP:PORT, not %q", shown(strings.Join(args, " ")))
 	}
 	conf.store.Embedded = args[0]
 	return nil
@@ -290,7 +290,7 @@ func readEmbedded(p *parser, args []string, conf *config) error {
 
 func readPrefix(p *parser, args []string, conf *config) error {
 	if len(args) != 1 {
-		return p.Err("prefix needs one name")
+		return p.Err("prefix: expected one name")
 	}
 	conf.store.Prefix = args[0]
 	if err := store.CheckPrefix(args[0]); err != nil {
@@ -307,7 +307,7 @@ func readState(p *parser, args []string, conf *config) (err error) {
 // file reads the name of a file. A relative one is under the server block's root.
 func (p *parser) file(name string, args []string) (string, error) {
 	if len(args) != 1 {
-		return "", p.Errf("%s needs one file name", name)
+		return "", p.Errf("%s: expected one file name", name)
 	}
 	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(args[0]) {
 		return filepath.Join(root, args[0]), nil
@@ -337,11 +337,11 @@ func readResolvers(p *parser, args []string, conf *config) error {
 
 func readMailbox(p *parser, args []string, conf *config) error {
 	if len(args) != 1 {
-		return p.Err("mailbox needs one name: hostmaster.example.org")
+		return p.Err("mailbox: expected one name: hostmaster.example.org")
 	}
 	name, ok := hostName(args[0])
 	if !ok {
-		return p.Errf("mailbox needs a name, not %q", args[0])
+		return p.Errf("mailbox: expected a name, not %q", args[0])
 	}
 	conf.mailbox = name
 	return nil
@@ -352,12 +352,12 @@ func readSOA(p *parser, args []string, conf *config) error {
 	t := &conf.soa
 	times := map[string]*uint32{"refresh": &t.refresh, "retry": &t.retry, "expire": &t.expire, "minimum": &t.minimum}
 	if len(args) == 0 {
-		return p.Err("soa needs times: refresh, retry, expire or minimum, and a duration")
+		return p.Err("soa: expected times: refresh, retry, expire or minimum, and a duration")
 	}
 	for ; len(args) > 0; args = args[min(2, len(args)):] {
 		into := times[args[0]]
 		if into == nil {
-			return p.Errf("soa has the times refresh, retry, expire and minimum, each once, not %q", args[0])
+			return p.Errf("soa: expected refresh, retry, expire and minimum, each once, not %q", args[0])
 		}
 		delete(times, args[0])
 		seconds, err := p.wholeSeconds("soa "+args[0], args[1:min(2, len(args))])
@@ -376,18 +376,18 @@ const maxNegative = 86400
 func (p *parser) checkSOA(t *soaTimes) error {
 	switch {
 	case t.minimum > maxNegative:
-		return p.Errf("soa minimum needs at most %d seconds, not %d", maxNegative, t.minimum)
+		return p.Errf("soa minimum: expected at most %d seconds, not %d", maxNegative, t.minimum)
 	case t.retry == 0 || t.retry > t.refresh:
-		return p.Errf("soa retry needs 1 second to refresh (%d), not %d", t.refresh, t.retry)
+		return p.Errf("soa retry: expected 1 second to refresh (%d), not %d", t.refresh, t.retry)
 	case t.expire <= t.refresh+t.retry:
-		return p.Errf("soa expire needs more than refresh and retry together (%d), not %d", t.refresh+t.retry, t.expire)
+		return p.Errf("soa expire: expected more than refresh and retry together (%d), not %d", t.refresh+t.retry, t.expire)
 	}
 	return nil
 }
 
 func readRewrite(p *parser, args []string, conf *config) error {
 	if len(args) > 0 {
-		return p.Errf("rewrite takes no argument, not %q", args[0])
+		return p.Errf("rewrite: expected no argument, not %q", args[0])
 	}
 	conf.rewrite = true
 	return nil
@@ -396,7 +396,7 @@ func readRewrite(p *parser, args []string, conf *config) error {
 func readFallthrough(p *parser, args []string, conf *config) error {
 	for _, arg := range args {
 		if len(plugin.Host(arg).NormalizeExact()) == 0 {
-			return p.Errf("fallthrough needs zones, not %q", arg)
+			return p.Errf("fallthrough: expected zones, not %q", arg)
 		}
 	}
 	conf.fall.SetZonesFromArgs(args)
@@ -405,19 +405,19 @@ func readFallthrough(p *parser, args []string, conf *config) error {
 
 func readNS(p *parser, args []string, conf *config) error {
 	if len(args) == 0 {
-		return p.Err("ns needs a name")
+		return p.Err("ns: expected a name")
 	}
 	name, ok := hostName(args[0])
 	if !ok {
-		return p.Errf("ns needs the name of a host, not %q", args[0])
+		return p.Errf("ns: expected the name of a host, not %q", args[0])
 	}
 	if len(conf.ns) == maxNS {
-		return p.Errf("ns: more than %d name servers", maxNS)
+		return p.Errf("ns: expected at most %d name servers", maxNS)
 	}
 	if slices.ContainsFunc(conf.ns, func(ns steer.NameServer) bool { return ns.Name == name }) {
 		return p.Errf("ns %s is given more than once", name)
 	}
-	addrs, err := p.addresses("ns "+name, "", args[1:])
+	addrs, err := p.addresses("ns "+name, nil, args[1:])
 	conf.ns = append(conf.ns, steer.NameServer{Name: name, Addresses: addrs})
 	return err
 }

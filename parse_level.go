@@ -36,7 +36,7 @@ var levelProperties = map[string]property[*steer.Level]{
 // readLevel reads: level NAME { ... }
 func readLevel(p *parser, args []string, b *serviceBlock) error {
 	if len(args) != 1 {
-		return p.Err("level needs one name")
+		return p.Err("level: expected one name")
 	}
 	l := steer.Level{Name: strings.ToLower(args[0])}
 	if b.service.Level(l.Name) != nil {
@@ -53,7 +53,7 @@ func readLevel(p *parser, args []string, b *serviceBlock) error {
 		return p.Errf("level %s: rank %d is that of level %s", l.Name, l.Rank, b.service.Levels[i].Name)
 	}
 	if len(b.service.Levels) == steer.MaxLevels {
-		return p.Errf("more than %d levels", steer.MaxLevels)
+		return p.Errf("level: expected at most %d levels", steer.MaxLevels)
 	}
 	b.service.Levels = append(b.service.Levels, l)
 	slices.SortFunc(b.service.Levels, func(a, b steer.Level) int { return int(a.Rank) - int(b.Rank) })
@@ -68,7 +68,7 @@ func readRank(p *parser, args []string, l *steer.Level) error {
 
 func readClasses(p *parser, args []string, l *steer.Level) error {
 	if len(args) == 0 {
-		return p.Err("classes needs the names of classes of servers")
+		return p.Err("classes: expected the names of classes of servers")
 	}
 	l.Classes = lowerAll(args)
 	return nil
@@ -83,7 +83,7 @@ func readLoss(p *parser, args []string, l *steer.Level) error {
 // readRequires is checked with the level, which knows what it offers.
 func readRequires(p *parser, args []string, l *steer.Level) error {
 	if len(args) != 1 {
-		return p.Err("requires needs one of none, server, network, both")
+		return p.Err("requires: expected one of none, server, network, both")
 	}
 	l.Requires = steer.Requires(args[0])
 	return nil
@@ -92,7 +92,7 @@ func readRequires(p *parser, args []string, l *steer.Level) error {
 func readLevelDuration(p *parser, args []string, l *steer.Level) error {
 	d, err := p.duration("duration", args)
 	if err == nil && d.Seconds() > math.MaxInt32 {
-		return p.Errf("duration needs a day at most, not %s", args[0])
+		return p.Errf("duration: expected a day at most, not %s", args[0])
 	}
 	l.Duration = uint32(d.Round(time.Second).Seconds())
 	return err
@@ -109,7 +109,7 @@ func readDSCP(p *parser, args []string, l *steer.Level) error {
 			return nil
 		}
 	}
-	return p.Errf("dscp needs a code point from 0 to 63, or its name as EF, AF41 or CS5, not %q", strings.Join(args, " "))
+	return p.Errf("dscp: expected a code point from 0 to 63, or its name as EF, AF41 or CS5, not %q", strings.Join(args, " "))
 }
 
 func ofLevel(name string, most float64, field func(*steer.Level) *float64) property[*steer.Level] {
@@ -130,7 +130,7 @@ func millisecondsOf(name string, field func(*steer.Level) *uint16) property[*ste
 	return property[*steer.Level]{read: func(p *parser, args []string, l *steer.Level) error {
 		d, err := p.duration(name, args)
 		if ms := d.Milliseconds(); err == nil && (ms < 1 || ms > math.MaxUint16) {
-			return p.Errf("%s needs 1ms to %dms, not %s", name, math.MaxUint16, args[0])
+			return p.Errf("%s: expected 1ms to %dms, not %s", name, math.MaxUint16, args[0])
 		}
 		*field(l) = uint16(d.Milliseconds())
 		return err
@@ -140,7 +140,7 @@ func millisecondsOf(name string, field func(*steer.Level) *uint16) property[*ste
 func wordOf(name string, field func(*steer.Level) *string) property[*steer.Level] {
 	return property[*steer.Level]{read: func(p *parser, args []string, l *steer.Level) error {
 		if len(args) != 1 {
-			return p.Errf("%s needs one name", name)
+			return p.Errf("%s: expected one name", name)
 		}
 		*field(l) = args[0]
 		return nil
@@ -150,7 +150,7 @@ func wordOf(name string, field func(*steer.Level) *string) property[*steer.Level
 func flagOf(name string, field func(*steer.Level) *bool) property[*steer.Level] {
 	return property[*steer.Level]{read: func(p *parser, args []string, l *steer.Level) error {
 		if len(args) > 0 {
-			return p.Errf("%s takes no argument, not %q", name, args[0])
+			return p.Errf("%s: expected no argument, not %q", name, args[0])
 		}
 		*field(l) = true
 		return nil
@@ -168,5 +168,5 @@ func (p *parser) rate(name string, args []string) (uint32, error) {
 			return uint32(math.Round(kbit)), nil
 		}
 	}
-	return 0, p.Errf("%s needs a rate in bit/s, as 500k, 8M or 1.5G, not %q", name, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a rate in bit/s, as 500k, 8M or 1.5G, not %q", name, strings.Join(args, " "))
 }

@@ -47,7 +47,7 @@ var qosProperties = map[string]property[*qosConfig]{
 // readQoS reads: qos { ... }. Without a block it takes everything as it is.
 func readQoS(p *parser, args []string, conf *config) error {
 	if len(args) > 0 {
-		return p.Errf("qos takes a block and no argument, not %q", args[0])
+		return p.Errf("qos: expected a block and no argument, not %q", args[0])
 	}
 	c := &qosConfig{
 		code: defaultOption, rate: defaultRate, burst: defaultBurst,
@@ -58,10 +58,10 @@ func readQoS(p *parser, args []string, conf *config) error {
 	}
 	var err error
 	if c.trie, err = steer.NewRegions(c.subnets); err != nil {
-		return p.Errf("qos: subnets of more than %d levels", steer.MaxRegions)
+		return p.Errf("qos: expected subnets of at most %d levels", steer.MaxRegions)
 	}
 	conf.qos = c
-	rewrites := p.Err("qos and rewrite exclude each other")
+	rewrites := p.Err("qos and rewrite: expected one of them")
 	p.later = append(p.later, func() error {
 		if conf.rewrite {
 			return rewrites
@@ -91,7 +91,7 @@ func readKeys(p *parser, args []string, _ *qosConfig) (err error) {
 func readWait(p *parser, args []string, c *qosConfig) (err error) {
 	c.wait, err = p.duration("wait", args)
 	if err == nil && c.wait > maxWait {
-		err = p.Errf("wait needs %v at most, not %s", maxWait, args[0])
+		err = p.Errf("wait: expected %v at most, not %s", maxWait, args[0])
 	}
 	return err
 }
@@ -99,7 +99,7 @@ func readWait(p *parser, args []string, c *qosConfig) (err error) {
 // readRate reads: rate N [BURST]
 func readRate(p *parser, args []string, c *qosConfig) (err error) {
 	if len(args) != 1 && len(args) != 2 {
-		return p.Err("rate needs requests a second, and how many may come at once")
+		return p.Err("rate: expected requests a second, and how many may come at once")
 	}
 	if c.rate, err = p.number("rate", args[:1], 1000); err == nil && len(args) == 2 {
 		c.burst, err = p.integer("rate", args[1:], 1, 1000)
@@ -110,7 +110,7 @@ func readRate(p *parser, args []string, c *qosConfig) (err error) {
 // readClient reads: client tsig|cert NAME LEVEL, or: client subnet CIDR... LEVEL
 func readClient(p *parser, args []string, c *qosConfig) error {
 	if len(args) < 3 || len(args) > 3 && args[0] != "subnet" {
-		return p.Err("client needs tsig or cert, a name and a level; or subnet, subnets and a level")
+		return p.Err("client: expected tsig or cert, a name and a level; or subnet, subnets and a level")
 	}
 	level := strings.ToLower(args[len(args)-1])
 	if err := store.CheckLevel(&steer.Level{Name: level, Rank: 1}); err != nil {
@@ -124,7 +124,7 @@ func readClient(p *parser, args []string, c *qosConfig) error {
 	case "subnet":
 		return p.subnets(c, args[1:len(args)-1], level)
 	}
-	return p.Errf("client needs tsig, cert or subnet, not %q", args[0])
+	return p.Errf("client: expected tsig, cert or subnet, not %q", args[0])
 }
 
 func (p *parser) policy(of map[string]string, kind, name, level string) error {
@@ -132,7 +132,7 @@ func (p *parser) policy(of map[string]string, kind, name, level string) error {
 		return p.Errf("client %s %s is given more than once", kind, name)
 	}
 	if len(of) == maxPolicies {
-		return p.Errf("client %s: more than %d", kind, maxPolicies)
+		return p.Errf("client %s: expected at most %d", kind, maxPolicies)
 	}
 	of[name] = level
 	return nil

@@ -37,7 +37,7 @@ var serviceProperties = map[string]property[*serviceBlock]{
 
 func readService(p *parser, args []string, conf *config) error {
 	if len(args) != 1 {
-		return p.Err("service needs one name")
+		return p.Err("service: expected one name")
 	}
 	name := plugin.Name(args[0]).Normalize()
 	if err := store.CheckServiceName(name); err != nil {
@@ -65,7 +65,7 @@ func readService(p *parser, args []string, conf *config) error {
 // an answer. That is said of all services, because so it is of resolvers: one asks for many services.
 func readPolicy(p *parser, args []string, b *serviceBlock) error {
 	if len(args) == 0 || !slices.Contains(steer.Policies, steer.Policy(args[0])) {
-		return p.Errf("policy needs one of %v, not %q", steer.Policies, strings.Join(args, " "))
+		return p.Errf("policy: expected one of %v, not %q", steer.Policies, strings.Join(args, " "))
 	}
 	b.service.Policy = steer.Policy(args[0])
 	switch options := args[1:]; {
@@ -90,7 +90,7 @@ func readAnswers(p *parser, args []string, b *serviceBlock) error {
 
 func readTTL(p *parser, args []string, b *serviceBlock) error {
 	if len(args) != 1 && len(args) != 2 {
-		return p.Err("ttl needs MIN [MAX], in seconds")
+		return p.Err("ttl: expected MIN [MAX], in seconds")
 	}
 	ttl, err := p.integer("ttl", args[:1], 0, steer.MaxTTL)
 	if err != nil {
@@ -132,7 +132,7 @@ func readFailback(p *parser, args []string, b *serviceBlock) (err error) {
 		return nil
 	}
 	if b.service.Failback, err = p.ramp("failback", args); err != nil {
-		return p.Errf("failback needs manual, or a duration from 0 to %ds, such as 90s or 5m, not %q", steer.MaxRamp, strings.Join(args, " "))
+		return p.Errf("failback: expected manual, or a duration from 0 to %ds, such as 90s or 5m, not %q", steer.MaxRamp, strings.Join(args, " "))
 	}
 	return nil
 }
@@ -145,12 +145,12 @@ const (
 
 func readFallback(p *parser, args []string, b *serviceBlock) error {
 	if len(args) == 0 || len(args) > maxFallbacks {
-		return p.Errf("fallback needs 1 to %d names", maxFallbacks)
+		return p.Errf("fallback: expected 1 to %d names", maxFallbacks)
 	}
 	for _, arg := range args {
 		name, ok := hostName(arg)
 		if !ok {
-			return p.Errf("fallback needs names, not %q", arg)
+			return p.Errf("fallback: expected names, not %q", arg)
 		}
 		b.service.Fallback = append(b.service.Fallback, name)
 	}
@@ -162,7 +162,7 @@ func readFallback(p *parser, args []string, b *serviceBlock) error {
 
 func readALPN(p *parser, args []string, b *serviceBlock) error {
 	if len(args) == 0 || len(args) > maxALPN {
-		return p.Errf("alpn needs 1 to %d protocols: h2 http/1.1", maxALPN)
+		return p.Errf("alpn: expected 1 to %d protocols: h2 http/1.1", maxALPN)
 	}
 	for _, arg := range args {
 		if slices.Contains(b.service.ALPN, arg) {
@@ -176,7 +176,7 @@ func readALPN(p *parser, args []string, b *serviceBlock) error {
 // readFlatten reads: flatten [off]
 func readFlatten(p *parser, args []string, b *serviceBlock) error {
 	if len(args) > 1 || len(args) == 1 && args[0] != "off" {
-		return p.Errf("flatten takes no argument, or off, not %q", strings.Join(args, " "))
+		return p.Errf("flatten: expected no argument, or off, not %q", strings.Join(args, " "))
 	}
 	b.service.Flatten = new(len(args) == 0)
 	return nil
@@ -185,7 +185,7 @@ func readFlatten(p *parser, args []string, b *serviceBlock) error {
 // readServer reads: server ID ADDRESS... [OPTION VALUE]...
 func readServer(p *parser, args []string, b *serviceBlock) error {
 	if len(args) < 2 {
-		return p.Err("server needs an id and its addresses")
+		return p.Err("server: expected an id and its addresses")
 	}
 	s := steer.Server{ID: strings.ToLower(args[0])}
 	if err := store.CheckID(s.ID); err != nil {
@@ -230,18 +230,18 @@ func (p *parser) checkLater(s *steer.Server) {
 func (p *parser) place(s *steer.Server, args []string) error {
 	what := "server " + s.ID
 	if len(args) == 0 || len(args) > steer.MaxAddresses {
-		return p.Errf("%s needs 1 to %d addresses, or a name", what, steer.MaxAddresses)
+		return p.Errf("%s: expected 1 to %d addresses, or a name", what, steer.MaxAddresses)
 	}
 	if _, err := netip.ParseAddr(args[0]); err != nil && len(args) == 1 {
 		name, ok := hostName(args[0])
 		if !ok || !strings.Contains(args[0], ".") {
-			return p.Errf("%s needs addresses, or one name with a dot, not %q", what, args[0])
+			return p.Errf("%s: expected addresses, or one name with a dot, not %q", what, args[0])
 		}
 		s.Target = name
 		return nil
 	}
 	var err error
-	s.Addresses, err = p.addresses(what, " or an option: "+serverOptionNames, args)
+	s.Addresses, err = p.addresses(what, serverOptionNames, args)
 	return err
 }
 
@@ -282,7 +282,7 @@ var serverOptions = map[string]func(p *parser, name, value string, s *steer.Serv
 	},
 }
 
-var serverOptionNames = strings.Join(slices.Sorted(maps.Keys(serverOptions)), ", ")
+var serverOptionNames = slices.Sorted(maps.Keys(serverOptions))
 
 func isServerOption(arg string) bool {
 	_, ok := serverOptions[arg]
@@ -301,7 +301,7 @@ func (p *parser) serverOptions(s *steer.Server, args []string) error {
 		case seen[name]:
 			return p.Errf("%s is given more than once", what)
 		case len(args) < 2:
-			return p.Errf("%s needs a value", what)
+			return p.Errf("%s: expected a value", what)
 		}
 		seen[name] = true
 		if err := read(p, what, args[1], s); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/suggest"
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/durations"
@@ -26,7 +27,7 @@ func (p *parser) integer(name string, args []string, lo, hi int) (int, error) {
 			return n, nil
 		}
 	}
-	return 0, p.Errf("%s needs a whole number from %d to %d, not %q", name, lo, hi, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a whole number from %d to %d, not %q", name, lo, hi, strings.Join(args, " "))
 }
 
 // number reads a number above 0.
@@ -36,7 +37,7 @@ func (p *parser) number(name string, args []string, hi float64) (float64, error)
 			return x, nil
 		}
 	}
-	return 0, p.Errf("%s needs a number above 0 and up to %v, not %q", name, hi, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a number above 0 and up to %v, not %q", name, hi, strings.Join(args, " "))
 }
 
 // numberOrZero reads a number from 0 on.
@@ -46,7 +47,7 @@ func (p *parser) numberOrZero(name string, args []string, hi float64) (*float64,
 			return &x, nil
 		}
 	}
-	return nil, p.Errf("%s needs a number from 0 to %v, not %q", name, hi, strings.Join(args, " "))
+	return nil, p.Errf("%s: expected a number from 0 to %v, not %q", name, hi, strings.Join(args, " "))
 }
 
 // part reads a number from 0 to 1.
@@ -56,7 +57,7 @@ func (p *parser) part(name string, args []string) (float64, error) {
 			return x, nil
 		}
 	}
-	return 0, p.Errf("%s needs a number from 0 to 1, not %q", name, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a number from 0 to 1, not %q", name, strings.Join(args, " "))
 }
 
 // wholeSeconds reads a time of 0 or more, without fractions of seconds.
@@ -66,7 +67,7 @@ func (p *parser) wholeSeconds(name string, args []string) (uint32, error) {
 			return uint32(d / time.Second), nil
 		}
 	}
-	return 0, p.Errf("%s needs a duration in whole seconds, such as 0s, 90s or 5m, not %q", name, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a duration in whole seconds, such as 0s, 90s or 5m, not %q", name, strings.Join(args, " "))
 }
 
 // duration reads a time above 0: 90s, 5m, or a number of seconds.
@@ -76,7 +77,7 @@ func (p *parser) duration(name string, args []string) (time.Duration, error) {
 			return d, nil
 		}
 	}
-	return 0, p.Errf("%s needs a duration above 0, such as 90s or 5m, not %q", name, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a duration above 0, such as 90s or 5m, not %q", name, strings.Join(args, " "))
 }
 
 // ramp reads a time from 0 to steer.MaxRamp, in seconds.
@@ -86,27 +87,34 @@ func (p *parser) ramp(name string, args []string) (*float64, error) {
 			return new(d.Seconds()), nil
 		}
 	}
-	return nil, p.Errf("%s needs a duration from 0 to %ds, such as 90s or 5m, not %q", name, steer.MaxRamp, strings.Join(args, " "))
+	return nil, p.Errf("%s: expected a duration from 0 to %ds, such as 90s or 5m, not %q", name, steer.MaxRamp, strings.Join(args, " "))
 }
 
-// addresses reads IP addresses; orWhat is what else might have stood there.
-func (p *parser) addresses(what, orWhat string, args []string) ([]netip.Addr, error) {
+func orOption(options []string) string {
+	if len(options) == 0 {
+		return ""
+	}
+	return " or an option: " + strings.Join(options, ", ")
+}
+
+// addresses reads IP addresses; options are the words that might have stood there instead.
+func (p *parser) addresses(what string, options []string, args []string) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, arg := range args {
 		a, err := netip.ParseAddr(arg)
 		a = a.Unmap()
 		switch {
 		case err != nil || a.Zone() != "":
-			return nil, p.Errf("%s: %q is not an IP address%s", what, arg, orWhat)
+			return nil, p.Errf("%s: expected an IP address%s, not %q%s", what, orOption(options), arg, suggest.DidYouMean(suggest.Words(arg, options)))
 		case a.IsUnspecified() || a.IsMulticast():
-			return nil, p.Errf("%s: %s is not the address of a host", what, arg)
+			return nil, p.Errf("%s: expected the address of a host, not %s", what, arg)
 		case slices.Contains(addrs, a):
 			return nil, p.Errf("%s: %s is given more than once", what, arg)
 		}
 		addrs = append(addrs, a)
 	}
 	if len(addrs) > steer.MaxAddresses {
-		return nil, p.Errf("%s: more than %d addresses", what, steer.MaxAddresses)
+		return nil, p.Errf("%s: expected at most %d addresses", what, steer.MaxAddresses)
 	}
 	return addrs, nil
 }
@@ -120,7 +128,7 @@ func (p *parser) prefix(what, arg string) (netip.Prefix, error) {
 	n, err := netip.ParsePrefix(arg)
 	switch {
 	case err != nil || n.Addr().Is4In6():
-		return n, p.Errf("%s: %q is not a subnet", what, arg)
+		return n, p.Errf("%s: expected a subnet, not %q", what, arg)
 	case n != n.Masked():
 		return n, p.Errf("%s: %s has bits beyond its length: did you mean %s?", what, arg, n.Masked())
 	}

@@ -34,7 +34,7 @@ type resolvers struct {
 // readUpstream reads: upstream ADDRESS|FILE...
 func readUpstream(p *parser, args []string, conf *config) error {
 	if len(args) == 0 {
-		return p.Err("upstream needs the addresses of resolvers, or a file such as /etc/resolv.conf")
+		return p.Err("upstream: expected the addresses of resolvers, or a file such as /etc/resolv.conf")
 	}
 	addrs, err := cparse.HostPortOrFile(args...)
 	if err != nil {
@@ -42,11 +42,11 @@ func readUpstream(p *parser, args []string, conf *config) error {
 	}
 	for _, a := range addrs {
 		if strings.Contains(a, "://") {
-			return p.Errf("upstream needs resolvers over plain DNS, not %q", a)
+			return p.Errf("upstream: expected resolvers over plain DNS, not %q", a)
 		}
 	}
 	if len(addrs) > maxUpstreams {
-		return p.Errf("upstream: more than %d resolvers", maxUpstreams)
+		return p.Errf("upstream: expected at most %d resolvers", maxUpstreams)
 	}
 	conf.upstream = addrs
 	return nil

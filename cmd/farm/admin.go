@@ -74,17 +74,17 @@ func (a *app) adminCommand(state steer.AdminState, short, long string) *cobra.Co
 func (s *scope) check(args []string) error {
 	switch {
 	case s.all && s.everywhere:
-		return usagef("flags --all and --everywhere: want one of them")
+		return usagef("flags --all and --everywhere: expected one of them")
 	case s.everywhere && len(args) == 0:
-		return usagef("want SERVER... after --everywhere")
+		return usagef("arguments: expected SERVER... after --everywhere")
 	case s.everywhere:
 		return nil
 	case s.all && len(args) != 1:
-		return usagef("want one SERVICE with --all, and no servers")
+		return usagef("arguments: expected one SERVICE with --all, and no servers")
 	case len(args) == 0:
-		return usagef("want SERVICE SERVER..., SERVICE --all, or --everywhere SERVER...")
+		return usagef("arguments: expected SERVICE SERVER..., SERVICE --all, or --everywhere SERVER...")
 	case len(args) == 1 && !s.all:
-		return usagef("want SERVER... after %s, or --all for every server of it", args[0])
+		return usagef("arguments: expected SERVER... after %s, or --all for every server of it", args[0])
 	}
 	return nil
 }

@@ -170,14 +170,14 @@ func agentCollector(s string) (agent.Collect, error) {
 	case "connections":
 		return agent.Collect{Connections: new(agent.Connections)}, nil
 	}
-	return agent.Collect{}, fmt.Errorf("want host or connections; a configuration file says the others")
+	return agent.Collect{}, fmt.Errorf("expected host or connections; a configuration file says the others")
 }
 
 // agentProbe makes a probe of a URL.
 func agentProbe(s string) (agent.Probe, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" {
-		return agent.Probe{}, fmt.Errorf("want a URL, such as http://127.0.0.1:8080/health or tcp://127.0.0.1:22")
+		return agent.Probe{}, fmt.Errorf("expected a URL, such as http://127.0.0.1:8080/health or tcp://127.0.0.1:22")
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -187,7 +187,7 @@ func agentProbe(s string) (agent.Probe, error) {
 	case "grpc":
 		return agent.Probe{GRPC: &agent.GRPCProbe{Address: u.Host, Service: strings.Trim(u.Path, "/")}}, nil
 	}
-	return agent.Probe{}, fmt.Errorf("unknown scheme %q: want http, https, tcp or grpc", u.Scheme)
+	return agent.Probe{}, fmt.Errorf("unknown scheme %q: expected http, https, tcp or grpc", u.Scheme)
 }
 
 // urls is where the services database is.

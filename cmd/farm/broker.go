@@ -61,7 +61,7 @@ func (a *app) brokerCommand() *cobra.Command {
 // over the environment.
 func (a *app) brokerConfig(file string) (broker.Config, error) {
 	if file == "" {
-		return broker.Config{}, usagef("flag -c: want a configuration file; contrib/farm-broker.yaml is one to begin with")
+		return broker.Config{}, usagef("flag -c: expected a configuration file; contrib/farm-broker.yaml is one to begin with")
 	}
 	cfg, err := broker.Load(file)
 	if err != nil {

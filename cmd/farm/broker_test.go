@@ -40,11 +40,11 @@ func TestBrokerCheck(t *testing.T) {
 	}{
 		{"-c " + good, exitOK, "the configuration is valid"},
 		{"-c " + good + " --redis nowhere", exitRefused, "redis"},
-		{"", exitUsage, "flag -c: want a configuration file"},
+		{"", exitUsage, "flag -c: expected a configuration file"},
 		{"-c /nowhere/broker.yaml", exitRefused, "no such file"},
 		{"-c " + brokerFile(t, "element: []\n"), exitRefused, `broker.yaml: 1:1: unknown field "element"`},
 		{"-c " + brokerFile(t, strings.Replace(brokerYAML, "10000", "1", 1)), exitRefused, "elements[0].linux.links[0].rate: expected"},
-		{"-c " + good + " more", exitUsage, "unknown command"},
+		{"-c " + good + " more", exitUsage, "arguments: 1: expected none"},
 	} {
 		got := f.run(append([]string{"broker", "--check"}, strings.Fields(tc.args)...)...)
 		if got.code != tc.code || !strings.Contains(got.out+got.err, tc.want) {

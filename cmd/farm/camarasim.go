@@ -78,10 +78,10 @@ func parseFault(s string) (sim.Fault, error) { return sim.ParseFault(s) }
 // runCamaraSim plays the operator until a signal ends it.
 func (a *app) runCamaraSim(s *camaraSim) error {
 	if s.secretFile == "" {
-		return usagef("flag --secret-file: want a file; it is made if there is none")
+		return usagef("flag --secret-file: expected a file; it is made if there is none")
 	}
 	if (s.cert == "") != (s.key == "") {
-		return usagef("flags --cert and --key: want both or neither")
+		return usagef("flags --cert and --key: expected both or neither")
 	}
 	s.Log = slog.New(slog.NewTextHandler(a.err, nil))
 	var err error
@@ -141,7 +141,7 @@ func simSecret(path string) (string, error) {
 		return "", fmt.Errorf("flag --secret-file: %w", err)
 	}
 	if secret = bytes.TrimSpace(secret); len(secret) == 0 || len(secret) > maxSimSecret {
-		return "", refusedf("flag --secret-file: %s: want 1 to %d octets", path, maxSimSecret)
+		return "", refusedf("flag --secret-file: %s: expected 1 to %d octets", path, maxSimSecret)
 	}
 	return string(secret), nil
 }
@@ -156,7 +156,7 @@ func notifier(ca string) (*http.Client, error) {
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, refusedf("flag --sink-ca: %s: want PEM certificates", ca)
+			return nil, refusedf("flag --sink-ca: %s: expected PEM certificates", ca)
 		}
 	}
 	return &http.Client{

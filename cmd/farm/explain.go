@@ -84,7 +84,7 @@ func (a *app) explainCommand() *cobra.Command {
 		ValidArgsFunction: a.completeService,
 		RunE: func(c *cobra.Command, args []string) error {
 			if l.clientID != "" && l.grant != "" {
-				return usagef("flags --client-id and --grant: want one of them")
+				return usagef("flags --client-id and --grant: expected one of them")
 			}
 			l.name = fqdn(args[0])
 			if !c.Flags().Changed("chance") {
@@ -108,7 +108,7 @@ func lookupType(p *string) *value {
 	return &value{kind: "type", show: func() string { return "" }, set: func(s string) error {
 		*p = strings.ToUpper(s)
 		if families[*p] == 0 {
-			return fmt.Errorf("want one of %s", join(lookupTypes))
+			return fmt.Errorf("expected one of %s", join(lookupTypes))
 		}
 		return nil
 	}}

@@ -99,7 +99,7 @@ func number(p *float64, from bound, most float64) *value {
 	return &value{kind: "n", show: func() string { return exact(*p) }, set: func(s string) error {
 		x, err := strconv.ParseFloat(s, 64)
 		if err != nil || !from.allows(x, most) {
-			return fmt.Errorf("want a number %s %v", from, most)
+			return fmt.Errorf("expected a number %s %v", from, most)
 		}
 		*p = x
 		return nil
@@ -115,7 +115,7 @@ func part(p *float64, from bound, most float64) *value {
 			x /= 100
 		}
 		if err != nil || !from.allows(x, most) {
-			return fmt.Errorf("want a part of one %s %v, or a percentage", from, most)
+			return fmt.Errorf("expected a part of one %s %v, or a percentage", from, most)
 		}
 		*p = x
 		return nil
@@ -145,7 +145,7 @@ func whole[T int | uint8 | uint16](p *T, least, most int) *value {
 	return &value{kind: "n", show: func() string { return strconv.Itoa(int(*p)) }, set: func(s string) error {
 		x, err := strconv.ParseFloat(s, 64)
 		if err != nil || x != math.Trunc(x) || !(x >= float64(least) && x <= float64(most)) {
-			return fmt.Errorf("want a whole number from %d to %d", least, most)
+			return fmt.Errorf("expected a whole number from %d to %d", least, most)
 		}
 		*p = T(x)
 		return nil
@@ -161,7 +161,7 @@ func parseSeconds(s string, from bound, most int) (float64, error) {
 		x = d.Seconds()
 	}
 	if err != nil || !from.allows(x, float64(most)) {
-		return 0, fmt.Errorf("want a duration %s %s, such as 90s", from, spanOf(float64(most)))
+		return 0, fmt.Errorf("expected a duration %s %s, such as 90s", from, spanOf(float64(most)))
 	}
 	return x, nil
 }
@@ -205,7 +205,7 @@ func ttl(p *uint32, from bound, most int) *value {
 	return &value{kind: "duration", show: func() string { return spanOf(float64(*p)) }, set: func(s string) error {
 		x, err := parseSeconds(s, from, most)
 		if err != nil || x != math.Trunc(x) {
-			return fmt.Errorf("want whole seconds %s %s", from, spanOf(float64(most)))
+			return fmt.Errorf("expected whole seconds %s %s", from, spanOf(float64(most)))
 		}
 		*p = uint32(x)
 		return nil
@@ -232,7 +232,7 @@ func oneOf[T ~string](p *T, kind string, words []T) *value {
 				return nil
 			}
 		}
-		return fmt.Errorf("want one of %s", join(words))
+		return fmt.Errorf("expected one of %s", join(words))
 	}}
 }
 
@@ -277,7 +277,7 @@ func listText[T any](list []T) string {
 func parseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
-		return a, fmt.Errorf("want an IP address without a zone, such as 192.0.2.1 or 2001:db8::1")
+		return a, fmt.Errorf("expected an IP address without a zone, such as 192.0.2.1 or 2001:db8::1")
 	}
 	return a.Unmap(), nil
 }
@@ -326,7 +326,7 @@ func prefix(p *netip.Prefix) *value {
 		}
 		*p, err = netip.ParsePrefix(s)
 		if err != nil {
-			return fmt.Errorf("want an IP address or a subnet, such as 192.0.2.7 or 192.0.2.0/24")
+			return fmt.Errorf("expected an IP address or a subnet, such as 192.0.2.7 or 192.0.2.0/24")
 		}
 		*p = p.Masked()
 		return nil

@@ -112,7 +112,7 @@ func (w *world) grantsOf(ctx context.Context, db *store.Client, names ...string)
 // pickGrant returns the grant whose id begins with those digits. It must be the only one.
 func pickGrant(all []qos.Grant, digits string) (*qos.Grant, error) {
 	if len(digits) < minDigits || strings.Trim(strings.ToLower(digits), "0123456789abcdef") != "" {
-		return nil, usagef("grant %q: want its id, or the first %d or more hexadecimal digits of it", digits, minDigits)
+		return nil, usagef("grant %q: expected its id, or the first %d or more hexadecimal digits of it", digits, minDigits)
 	}
 	var found *qos.Grant
 	for i := range all {
@@ -120,7 +120,7 @@ func pickGrant(all []qos.Grant, digits string) (*qos.Grant, error) {
 			continue
 		}
 		if found != nil {
-			return nil, usagef("grant %s: more than one begins so: want more digits", digits)
+			return nil, usagef("grant %s: more than one begins so: expected more digits", digits)
 		}
 		found = &all[i]
 	}
@@ -145,7 +145,7 @@ var grantStates = []string{
 
 func parseState(s string) (string, error) {
 	if !slices.Contains(grantStates, s) {
-		return s, fmt.Errorf("want one of %s", join(grantStates))
+		return s, fmt.Errorf("expected one of %s", join(grantStates))
 	}
 	return s, nil
 }

@@ -135,11 +135,11 @@ func TestGrantsRefused(t *testing.T) {
 	}{
 		{"grant show 6162636465", exitNotFound, "no grant 6162636465"},
 		{"grant show abc", exitUsage, "the first 4 or more"},
-		{"grant show www.example.org", exitUsage, "want its id"},
+		{"grant show www.example.org", exitUsage, "expected its id"},
 		{"grant revoke 6104 616263", exitNotFound, "no grant 616263"},
 		{"grant list ww.example.org", exitNotFound, "did you mean www.example.org.?"},
-		{"grant list --state open", exitUsage, "want one of live, requested"},
-		{"grant revoke", exitUsage, "requires at least 1 arg"},
+		{"grant list --state open", exitUsage, "expected one of live, requested"},
+		{"grant revoke", exitUsage, "arguments: 0: expected GRANT..."},
 	} {
 		got := f.run(strings.Fields(tc.command)...)
 		if got.code != tc.code || !strings.Contains(got.err, tc.want) {
@@ -153,7 +153,7 @@ func TestGrantsRefused(t *testing.T) {
 
 func TestPickGrant(t *testing.T) {
 	all := []qos.Grant{{ID: qos.GrantID{0xab, 0xcd, 1}}, {ID: qos.GrantID{0xab, 0xcd, 2}}}
-	for digits, want := range map[string]string{"abcd01": "", "ABCD02": "", "abcd": "more than one", "abc": "want its id", "abce": "no grant"} {
+	for digits, want := range map[string]string{"abcd01": "", "ABCD02": "", "abcd": "more than one", "abc": "expected its id", "abce": "no grant"} {
 		g, err := pickGrant(all, digits)
 		if want == "" && (err != nil || !strings.HasPrefix(g.ID.String(), strings.ToLower(digits))) {
 			t.Errorf("%s: %v, %v", digits, g, err)

@@ -245,26 +245,26 @@ func TestHandleMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		{"issue --level gold" + who, exitUsage, "want --service SERVICE"},
-		{"issue --service www.example.org" + who, exitUsage, "want --level LEVEL or --rank RANK"},
+		{"issue --level gold" + who, exitUsage, "flag --service: expected SERVICE"},
+		{"issue --service www.example.org" + who, exitUsage, "flags --level and --rank: expected one of them"},
 		{"issue --service www.example.org --level gold --rank 3" + who, exitUsage, "and not both"},
-		{"issue --service . --level gold" + who, exitUsage, "want --rank with --service ."},
+		{"issue --service . --level gold" + who, exitUsage, "expected --rank instead with --service ."},
 		{"issue --service www.example.org --level gold", exitUsage, "who may show it"},
-		{"issue --service www.example.org --level gold --expires 59s" + who, exitUsage, "want at least 1m"},
-		{"issue --service www.example.org --level gold --looked-up --file x" + who, exitUsage, "want one of them"},
+		{"issue --service www.example.org --level gold --expires 59s" + who, exitUsage, "expected at least 1m"},
+		{"issue --service www.example.org --level gold --looked-up --file x" + who, exitUsage, "expected one of them"},
 		{"issue --service www.example.org --rank 256" + who, exitUsage, "from 1 to 255"},
-		{"issue --service www.example.org --rank 30 --address here", exitUsage, "want an IP address"},
+		{"issue --service www.example.org --rank 30 --address here", exitUsage, "expected an IP address"},
 		{"issue --service www.example.org --rank 30 --client " + strings.Repeat("a", 256), exitUsage, "at most 255 octets"},
 		{"issue --service www.example.org --rank 30 --phone 12" + who, exitRefused, "phone: expected"},
 		{"issue --service www.example.org --level golt" + who, exitNotFound, "no level golt at www.example.org.; did you mean gold?"},
 		{"issue --service ww.example.org --level gold" + who, exitNotFound, "did you mean www.example.org.?"},
-		{"show x", exitUsage, "want a handle as a label"},
-		{"show www.example.org", exitUsage, "want a handle as a label"},
-		{"show 0102", exitUsage, "want a handle as a label"},
+		{"show x", exitUsage, "expected a handle as a label"},
+		{"show www.example.org", exitUsage, "expected a handle as a label"},
+		{"show 0102", exitUsage, "expected a handle as a label"},
 		{"show " + strings.Repeat("02", 36), exitRefused, "expected 36 octets of version 1"},
 		{"show " + strings.Repeat("02", 16), exitNotFound, "no such handle"},
 		{"revoke " + strings.Repeat("02", 16), exitNotFound, "no such handle"},
-		{"revoke _h-0", exitUsage, "want a handle as a label"},
+		{"revoke _h-0", exitUsage, "expected a handle as a label"},
 	} {
 		r := f.run(append([]string{"handle"}, strings.Fields(c.args)...)...)
 		if r.code != c.code || !strings.Contains(r.err, c.want) || strings.Contains(r.err, "0202") {

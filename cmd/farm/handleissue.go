@@ -73,19 +73,19 @@ func (a *app) handleIssue(file *string) *cobra.Command {
 func (i *issuing) check(file string) error {
 	switch {
 	case i.service == "":
-		return usagef("want --service SERVICE, or --service . for every one")
+		return usagef("flag --service: expected SERVICE, or . for every one")
 	case (i.level == "") == (i.rank == 0):
-		return usagef("want --level LEVEL or --rank RANK, and not both")
+		return usagef("flags --level and --rank: expected one of them")
 	case i.level != "" && i.service == qos.AnyService:
-		return usagef("want --rank with --service . : levels are a service's own")
+		return usagef("flag --level: expected --rank instead with --service . : levels are a service's own")
 	case i.client == "" && !i.bearer && !i.address.IsValid():
-		return usagef("want --client ID, --address ADDRESS or --bearer: who may show it")
+		return usagef("flags --client, --address and --bearer: expected one of them: who may show it")
 	case len(i.client) > 255:
-		return usagef("flag --client: want at most 255 octets")
+		return usagef("flag --client: expected at most 255 octets")
 	case i.expires < time.Minute:
-		return usagef("flag --expires: want at least 1m, signed handles keep whole minutes")
+		return usagef("flag --expires: expected at least 1m, signed handles keep whole minutes")
 	case i.lookedUp && file != "":
-		return usagef("flags --looked-up and --file: want one of them")
+		return usagef("flags --looked-up and --file: expected one of them")
 	}
 	return nil
 }

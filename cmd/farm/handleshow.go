@@ -75,7 +75,7 @@ func handleIn(text string) ([]byte, error) {
 		}
 	}
 	if asked.HandleLen == 0 {
-		return nil, usagef("want a handle as a label, in a name, or in hexadecimal digits; or its id")
+		return nil, usagef("handle: expected a handle as a label, in a name, or in hexadecimal digits; or its id")
 	}
 	return asked.Handle[:asked.HandleLen], nil
 }

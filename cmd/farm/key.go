@@ -243,7 +243,7 @@ func keyIDs(args []string) ([]uint8, error) {
 	for _, arg := range args {
 		id, err := strconv.ParseUint(arg, 10, 8)
 		if err != nil {
-			return nil, usagef("key %q: want an id from 0 to 255", arg)
+			return nil, usagef("key %q: expected an id from 0 to 255", arg)
 		}
 		ids = append(ids, uint8(id))
 	}

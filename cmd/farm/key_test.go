@@ -168,10 +168,10 @@ func TestKeyMistakes(t *testing.T) {
 		want string
 	}{
 		{"key lst", exitUsage, "did you mean list?"},
-		{"key delete", exitUsage, "requires at least 1 arg"},
-		{"key delete 256", exitUsage, `key "256": want an id from 0 to 255`},
-		{"key rotate --overlap -1s", exitUsage, `"--overlap" flag: want a duration from 0 to`},
-		{"key rotate now", exitUsage, `unknown command "now"`},
+		{"key delete", exitUsage, "arguments: 0: expected KEY..."},
+		{"key delete 256", exitUsage, `key "256": expected an id from 0 to 255`},
+		{"key rotate --overlap -1s", exitUsage, `: expected a duration from 0 to`},
+		{"key rotate now", exitUsage, `arguments: 1: expected none`},
 		{"key list", exitUnreachable, "is it running there?"},
 	} {
 		if r := f.run(strings.Fields(c.args)...); r.code != c.code || !strings.Contains(r.err, c.want) {

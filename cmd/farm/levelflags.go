@@ -27,7 +27,7 @@ func rate(p *uint32) *value {
 				return nil
 			}
 		}
-		return fmt.Errorf("want a rate in bit/s with its unit, as 500k, 8M or 1.5G")
+		return fmt.Errorf("expected a rate in bit/s with its unit, as 500k, 8M or 1.5G")
 	}}
 }
 
@@ -46,7 +46,7 @@ func milliseconds(p *uint16) *value {
 	return &value{kind: "duration", show: func() string { return millisecondsText(*p) }, set: func(s string) error {
 		d, err := time.ParseDuration(s)
 		if err != nil || d < time.Millisecond || d > math.MaxUint16*time.Millisecond || d%time.Millisecond != 0 {
-			return fmt.Errorf("want whole milliseconds from 1ms to %dms", math.MaxUint16)
+			return fmt.Errorf("expected whole milliseconds from 1ms to %dms", math.MaxUint16)
 		}
 		*p = uint16(d.Milliseconds())
 		return nil
@@ -68,7 +68,7 @@ func yes(p *bool) *value {
 			*p, err = strconv.ParseBool(s)
 		}
 		if err != nil {
-			return fmt.Errorf("want true or false")
+			return fmt.Errorf("expected true or false")
 		}
 		return nil
 	}}
@@ -92,7 +92,7 @@ func yesOrNo(p **bool) *value {
 		}
 		b, err := strconv.ParseBool(s)
 		if err != nil {
-			return fmt.Errorf("want true or false")
+			return fmt.Errorf("expected true or false")
 		}
 		*p = &b
 		return nil
@@ -114,7 +114,7 @@ func codePoint(p *uint8) *value {
 			n, err = uint64(code), nil
 		}
 		if err != nil || n == 0 {
-			return fmt.Errorf("want a code point from 1 to 63, or its name, as EF, AF41 or CS5")
+			return fmt.Errorf("expected a code point from 1 to 63, or its name, as EF, AF41 or CS5")
 		}
 		*p = uint8(n)
 		return nil

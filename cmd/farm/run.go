@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -108,8 +109,9 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.InitDefaultCompletionCmd("completion") // it keeps where the output goes
-	root.SetFlagErrorFunc(suggestFlag)
+	root.SetFlagErrorFunc(explainFlag)
 	refuseUnknown(root)
+	nameArguments(root)
 	return root
 }
 
@@ -136,10 +138,10 @@ var outputs = []string{"table", "wide", "json"}
 // start runs before every command, once its arguments and flags are parsed.
 func (a *app) start(*cobra.Command, []string) error {
 	if !slices.Contains(outputs, a.output) {
-		return usagef("flag -o: unknown form %q: want table, wide or json", a.output)
+		return usagef("flag -o: %q: expected table, wide or json", a.output)
 	}
 	if a.timeout <= 0 {
-		return usagef("flag --timeout: want a duration above zero, got %s", a.timeout)
+		return usagef("flag --timeout: %s: expected a duration above 0", a.timeout)
 	}
 	a.started = true
 	return nil
@@ -168,10 +170,15 @@ func unknownCommand(c *cobra.Command, name string) error {
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
-	if strings.Contains(name, "://") {
-		name = "(a URL)" // It may hold a password.
+	return usagef("unknown command %q for %q%s; see %s --help", withoutURL(name), c.CommandPath(), didYouMean(name, names), c.CommandPath())
+}
+
+// withoutURL is a text that errors may repeat: a URL may hold a password.
+func withoutURL(text string) string {
+	if strings.Contains(text, "://") {
+		return "(a URL)"
 	}
-	return usagef("unknown command %q for %q%s; see %s --help", name, c.CommandPath(), didYouMean(name, names), c.CommandPath())
+	return text
 }
 
 // helpCommand shows the help of a command, and fails if there is none of the name.
@@ -190,8 +197,48 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// suggestFlag adds the near ones to the error of an unknown flag, and repeats no value.
-func suggestFlag(c *cobra.Command, err error) error {
+// nameArguments makes commands say which arguments they expect.
+func nameArguments(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		nameArguments(sub)
+	}
+	if c.Args == nil || c.HasSubCommands() {
+		return
+	}
+	check := c.Args
+	_, expected, _ := strings.Cut(strings.TrimSuffix(c.Use, " [flags]"), " ")
+	if expected == "" || strings.HasPrefix(expected, "-") {
+		expected = "none"
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		var own *codedError
+		if err == nil || errors.As(err, &own) {
+			return err
+		}
+		return usagef("arguments: %d: expected %s; see %s --help", len(args), expected, c.CommandPath())
+	}
+}
+
+// expectedByType says what flags expect whose types are the library's.
+var expectedByType = map[string]string{
+	"bool": "true or false", "uint64": "a whole number", "int": "a whole number", "duration": "a duration, such as 5s",
+}
+
+// explainFlag names the flag and what it expects. Of an unknown flag it suggests the near ones, and repeats no value.
+func explainFlag(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &invalid):
+		text := invalid.Unwrap().Error()
+		if _, isOurs := invalid.GetFlag().Value.(*value); !isOurs && expectedByType[invalid.GetFlag().Value.Type()] != "" {
+			text = "expected " + expectedByType[invalid.GetFlag().Value.Type()]
+		}
+		return usagef("flag --%s: %q: %s", invalid.GetFlag().Name, withoutURL(invalid.GetValue()), text)
+	case errors.As(err, &missing):
+		return usagef("flag --%s: expected a value; see %s --help", missing.GetFlag().Name, c.CommandPath())
+	}
 	text := err.Error()
 	name, isUnknown := strings.CutPrefix(text, "unknown flag: --")
 	if !isUnknown {
