@@ -31,9 +31,10 @@ func (f *Farm) answerWith(q *query, rrs, extra []dns.RR) *dns.Msg {
 }
 
 // signatureSize is what an RRSIG takes of a message: its owner's name compressed, the name of its zone in full, and a signature as
-// ECDSA P-256 and Ed25519 make it. RSA's is longer: with it a reply may be truncated for its additional records.
+// ECDSA P-256 and Ed25519 make it: 64 octets, which the library that truncates counts as 66, for it goes by their base64 form. RSA's
+// is longer: with it a reply may be truncated for its additional records.
 func signatureSize(zone string) int {
-	const owner, header, fixed, ecdsa = 2, 10, 18, 64
+	const owner, header, fixed, ecdsa = 2, 10, 18, 66
 	return owner + header + fixed + len(zone) + 1 + ecdsa
 }
 

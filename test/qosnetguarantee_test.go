@@ -21,6 +21,8 @@ const guaranteeCorefile = `example.org:1053 {
             rate 100 100
         }
         service video.example.org {
+            soft 9   # the agents report this machine's processors, which the flood keeps busy
+            hard 10
             level gold {
                 rank 3
                 up 2M

@@ -43,8 +43,8 @@ func TestSharedLearning(t *testing.T) {
 	db.service(service)
 	for id, addr := range threeServers {
 		db.server(service, id, addr)
-		db.busy(service, id, 30, 0.3)
 	}
+	db.keepBusy(service)
 	corefile := func() string {
 		return strings.NewReplacer("REDIS", redis.URL, "METRICS", fmt.Sprint(freePort(t))).Replace(predictCorefile)
 	}
@@ -77,6 +77,32 @@ func TestSharedLearning(t *testing.T) {
 	if out := explained(t, redis, "203.0.113.1"); out.Resolver.Known {
 		t.Errorf("Expected farm explain not to know 203.0.113.1, got %+v", out)
 	}
+}
+
+// keepBusy reports as agents do, until the test ends: capacities are measured from reports that go on.
+func (d *database) keepBusy(service string) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	d.t.Cleanup(func() { close(stop); <-ended })
+	report := func(n int) {
+		for id := range threeServers {
+			rps := 30 + float64(n%2)
+			d.busy(service, id, rps, rps/100)
+		}
+	}
+	report(0)
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for n := 1; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+				report(n)
+			}
+		}
+	}()
 }
 
 // busy reports requests a second and utilisation.
