@@ -53,6 +53,8 @@ func (c addressChoice) String() string {
 // chooseAddresses decides where the server is reached when the configuration does not say: at the source of its packets to
 // the Internet, in each family. Without a route there, it is at one address of each interface.
 func chooseAddresses(n hostNetwork) []addressChoice {
+	// A route without a global address to leave from has a link-local source: no client reaches the server there.
+	n.sources = slices.DeleteFunc(slices.Clone(n.sources), func(s netip.Addr) bool { return !s.IsGlobalUnicast() })
 	var out []addressChoice
 	for _, v4 := range []bool{true, false} {
 		out = append(out, chooseOfFamily(n, v4)...)
@@ -115,14 +117,15 @@ func otherwise(taken bool, reasons ...string) string {
 }
 
 // sourceAddress returns the address that packets to the Internet have as source, or what should stand in for it: such packets
-// may well have a temporary one. It returns nil if they leave through a tunnel: nobody outside knows the addresses there.
+// may well have a temporary one. A source that the route names may be secondary, a /32 or of the loopback interface: somebody
+// chose it. It returns nil if no address of the interface is fit, as those of a tunnel are not.
 func sourceAddress(own []hostAddress, source netip.Addr) *hostAddress {
 	i := slices.IndexFunc(own, func(a hostAddress) bool { return a.prefix.Addr() == source })
 	if i < 0 {
 		return nil
 	}
 	found := &own[i]
-	if passing(found) == "" && !isInternal(found) {
+	if passing(found) == "" && !isInternal(found) && found.state&interfaceDown == 0 {
 		return found
 	}
 	var stead *hostAddress

@@ -46,7 +46,7 @@ func readNetwork() (hostNetwork, error) {
 		if err != nil {
 			return n, err
 		}
-		if source.IsValid() && !source.IsLoopback() {
+		if source.IsValid() {
 			n.sources = append(n.sources, source)
 		}
 	}

@@ -101,6 +101,28 @@ func TestAddressesOfTheKernel(t *testing.T) {
 	want("with a route that refuses", "192.0.2.10 (eth0): taken", "198.51.100.9 (eth1): taken", "2001:db8:2::1 (eth0): taken")
 }
 
+// A router that announces itself and no prefix leaves an interface with a default route and a link-local address alone.
+func TestRouteWithoutGlobalAddress(t *testing.T) {
+	ip := inNetwork(t, "link set lo up",
+		"link add eth0 address 02:00:00:00:00:01 type veth peer name peer0", "link set eth0 up", "link set peer0 up",
+		"addr add fe80::10/64 dev eth0 nodad", "addr add 192.0.2.10/24 dev eth0",
+		"route add default via 192.0.2.1", "-6 route add default via fe80::1 dev eth0")
+	if ip == nil {
+		return
+	}
+	got, err := ExplainAddresses()
+	wantError(t, err, "")
+	if !slices.Contains(got, "192.0.2.10 (eth0): taken") || !slices.Contains(got, "fe80::10 (eth0): left out: it is link-local") {
+		t.Errorf("got %q", got)
+	}
+	ip("addr flush dev eth0 scope global")
+	got, err = ExplainAddresses()
+	wantError(t, err, "addresses: none of the machine's is fit")
+	if !slices.Contains(got, "fe80::10 (eth0): left out: it is link-local") || strings.Contains(strings.Join(got, "\n"), ": taken") {
+		t.Errorf("after the flush: got %q", got)
+	}
+}
+
 func TestNoAddressesOfTheKernel(t *testing.T) {
 	if inNetwork(t, "link set lo up") == nil {
 		return

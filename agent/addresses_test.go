@@ -68,6 +68,27 @@ fd00::1 (eth0): left out: it is not the source of packets to the Internet
 			on("eth0", "192.0.2.10/24", 0), on("eth0", "fd00::1/64", 0),
 		}, []netip.Addr{v4}, `192.0.2.10 (eth0): taken
 fd00::1 (eth0): left out: it is local, and there is no route to the Internet`},
+		{"a route of IPv6 without a global address", []hostAddress{
+			on("eth0", "192.0.2.10/24", 0), on("eth0", "fe80::10/64", 0),
+		}, []netip.Addr{v4, netip.MustParseAddr("fe80::10")}, `192.0.2.10 (eth0): taken
+fe80::10 (eth0): left out: it is link-local`},
+		{"a link-local source beside an address of another interface", []hostAddress{
+			on("eth0", "fe80::10/64", 0), on("eth1", "2001:db8:1::10/64", 0), on("eth2", "fd00::1/64", 0),
+		}, []netip.Addr{netip.MustParseAddr("fe80::10")}, `fe80::10 (eth0): left out: it is link-local
+2001:db8:1::10 (eth1): taken
+fd00::1 (eth2): taken`},
+		{"a link-local source of IPv4", []hostAddress{on("eth0", "169.254.7.7/16", 0)}, []netip.Addr{netip.MustParseAddr("169.254.7.7")},
+			"169.254.7.7 (eth0)" + left + "it is link-local"},
+		{"the source is tentative", []hostAddress{on("eth0", "2001:db8:1::10/64", tentative)}, []netip.Addr{v6},
+			"2001:db8:1::10 (eth0)" + left + "it is tentative; it is looked at again"},
+		{"the source is another machine's", []hostAddress{on("eth0", "2001:db8:1::10/64", duplicate)}, []netip.Addr{v6},
+			"2001:db8:1::10 (eth0)" + left + "another machine has it (duplicate address detection failed)"},
+		{"the source is temporary, and there is no other", []hostAddress{on("eth0", "2001:db8:1::10/64", temporary)}, []netip.Addr{v6},
+			"2001:db8:1::10 (eth0)" + left + "it is temporary"},
+		{"the source is of containers", []hostAddress{on("docker0", "192.0.2.10/24", 0)}, []netip.Addr{v4},
+			"192.0.2.10 (docker0)" + left + "its interface is of a tunnel or of containers"},
+		{"the source's interface is down", []hostAddress{on("dummy0", "192.0.2.10/32", interfaceDown), on("eth0", "198.51.100.9/24", 0)}, []netip.Addr{v4},
+			"192.0.2.10 (dummy0)" + left + "its interface is down\n198.51.100.9 (eth0): taken"},
 		{"tentative, and somebody else's", []hostAddress{
 			on("eth0", "2001:db8:1::10/64", tentative), on("eth0", "2001:db8:1::11/64", tentative|duplicate),
 		}, nil, `2001:db8:1::10 (eth0): left out: it is tentative; it is looked at again
