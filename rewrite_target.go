@@ -126,34 +126,47 @@ func serviceModeOf(rr dns.RR) *dns.SVCB {
 	return nil
 }
 
+// targetOf returns the name that a record points to: of an MX record, its exchange.
+func targetOf(rr dns.RR) (string, bool) {
+	if mx, ok := rr.(*dns.MX); ok {
+		return strings.ToLower(mx.Mx), true
+	}
+	return pointsTo(rr)
+}
+
 // steerAnswer leaves out the records whose targets get no clients, unless that is all of them: then the answer had better stay, as it does
-// for addresses. It steers the hints and weights of the others.
+// for addresses. A record that points to its own name always stays. It steers the hints and weights of the others.
 func (r *targetRewriter) steerAnswer() {
-	pointing, out := 0, 0
+	records, out := 0, 0
 	for _, rr := range r.out.Answer {
-		if target, ok := pointsTo(rr); ok {
-			pointing++
-			if r.host(target, hintsOf(rr)).out {
-				out++
-			}
+		if rr.Header().Rrtype == r.q.qtype {
+			records++
+		}
+		if target, ok := pointsTo(rr); ok && r.host(target, hintsOf(rr)).out {
+			out++
 		}
 	}
-	if out < pointing {
-		r.out.Answer = slices.DeleteFunc(r.out.Answer, func(rr dns.RR) bool {
-			target, ok := pointsTo(rr)
-			if !ok || !r.hosts[target].out {
-				return false
+	if out < records {
+		r.leaveOut()
+		for _, rr := range r.out.Answer {
+			if s := serviceModeOf(rr); s != nil {
+				r.steerHints(s)
 			}
-			r.hosts[target].gone = true
-			return true
-		})
-	}
-	for _, rr := range r.out.Answer {
-		if s := serviceModeOf(rr); s != nil && (pointing == 0 || out < pointing) {
-			r.steerHints(s)
 		}
 	}
 	r.weigh()
+}
+
+// leaveOut leaves out the records whose targets get no clients.
+func (r *targetRewriter) leaveOut() {
+	r.out.Answer = slices.DeleteFunc(r.out.Answer, func(rr dns.RR) bool {
+		target, ok := pointsTo(rr)
+		if !ok || !r.hosts[target].out {
+			return false
+		}
+		r.hosts[target].gone = true
+		return true
+	})
 }
 
 // host finds out what a name is that a record points to.
@@ -329,14 +342,12 @@ func (r *targetRewriter) steerAdditional() {
 	if slices.ContainsFunc(r.out.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG }) {
 		return
 	}
-	keep := make(map[string]bool) // names of which nothing would be left
 	for _, rr := range r.out.Extra {
-		name := strings.ToLower(rr.Header().Name)
-		if _, isAddress := addressOf(rr); isAddress && !keep[name] {
-			h := r.host(name, nil)
-			keep[name] = h.out && !h.gone
+		if _, isAddress := addressOf(rr); isAddress {
+			r.host(strings.ToLower(rr.Header().Name), nil)
 		}
 	}
+	keep := r.keptBeside()
 	r.out.Extra = slices.DeleteFunc(r.out.Extra, func(rr dns.RR) bool {
 		a, isAddress := addressOf(rr)
 		name := strings.ToLower(rr.Header().Name)
@@ -350,4 +361,24 @@ func (r *targetRewriter) steerAdditional() {
 		s := h.farm.ByAddress(a)
 		return s >= 0 && !steer.Gives(h.farm, &r.sq, s)
 	})
+}
+
+// keptBeside returns the names that keep their addresses although no server there gets clients: names that the answer does not point
+// to, and its targets where it has no better one.
+func (r *targetRewriter) keptBeside() map[string]bool {
+	isTarget, better := make(map[string]bool), false
+	for _, rr := range r.out.Answer {
+		target, ok := targetOf(rr)
+		if ok {
+			isTarget[target] = true
+		}
+		if h := r.hosts[target]; rr.Header().Rrtype == r.q.qtype && (!ok || h == nil || !h.out) {
+			better = true
+		}
+	}
+	keep := make(map[string]bool)
+	for name, h := range r.hosts {
+		keep[name] = h.out && !h.gone && !(better && isTarget[name])
+	}
+	return keep
 }

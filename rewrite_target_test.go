@@ -56,6 +56,12 @@ func TestRewriteTargets(t *testing.T) {
 		"_8443._https.www.example.org. 300 IN HTTPS 1 host1.example.org. ipv4hint=192.0.2.1",
 		"_8443._https.www.example.org. 300 IN HTTPS 2 b.www.example.org. alpn=h2",
 		"alias.example.org. 300 IN HTTPS 0 www.example.org.",
+		"_own._https.www.example.org. 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1,192.0.2.2",
+		"_own._https.www.example.org. 300 IN HTTPS 2 host1.example.org. alpn=h3 ipv4hint=192.0.2.1",
+		"_smtp._tcp.www.example.org. 300 IN MX 10 host1.example.org.",
+		"_smtp._tcp.www.example.org. 300 IN MX 20 b.www.example.org.",
+		"_far._tcp.www.example.org. 300 IN MX 10 host1.example.org.",
+		"_far._tcp.www.example.org. 300 IN MX 20 mail.example.net.",
 		"far.example.org. 300 IN SRV 1 5 80 both.example.org.",
 	}
 	const (
@@ -91,6 +97,14 @@ func TestRewriteTargets(t *testing.T) {
 			"AN alias.example.org. 300 IN HTTPS 0 www.example.org.\n"},
 		{"beside MX", "www.example.org.", dns.TypeMX, true, []string{"a"},
 			"AN www.example.org. 20 IN MX 1 both.example.org.\nAR both.example.org. 20 IN A 192.0.2.2\n"},
+		{"HTTPS, a record of the name itself remains", "_own._https.www.example.org.", dns.TypeHTTPS, true, []string{"a"},
+			"AN _own._https.www.example.org. 20 IN HTTPS 1 . alpn=\"h2\" ipv4hint=\"192.0.2.2\"\n"},
+		{"beside MX, another target", "_smtp._tcp.www.example.org.", dns.TypeMX, true, []string{"a"},
+			"AN _smtp._tcp.www.example.org. 20 IN MX 10 host1.example.org.\nAN _smtp._tcp.www.example.org. 20 IN MX 20 b.www.example.org.\n" + hostB},
+		{"beside MX, all out", "_smtp._tcp.www.example.org.", dns.TypeMX, true, []string{"a", "b"},
+			"AN _smtp._tcp.www.example.org. 20 IN MX 10 host1.example.org.\nAN _smtp._tcp.www.example.org. 20 IN MX 20 b.www.example.org.\n" + host1 + hostB},
+		{"beside MX, another target elsewhere", "_far._tcp.www.example.org.", dns.TypeMX, true, []string{"a"},
+			"AN _far._tcp.www.example.org. 20 IN MX 10 host1.example.org.\nAN _far._tcp.www.example.org. 20 IN MX 20 mail.example.net.\n"},
 		{"not a service", "far.example.org.", dns.TypeSRV, true, []string{"a"},
 			"AN far.example.org. 300 IN SRV 1 5 80 both.example.org.\nAR both.example.org. 300 IN A 192.0.2.1\nAR both.example.org. 300 IN A 192.0.2.2\n"},
 	} {

@@ -187,8 +187,19 @@ func (r *targetResolver) take(a targetAnswer) {
 	l := r.pending[a.key]
 	l.busy = false
 	next := r.next(l, a)
-	r.logChange(a, next)
+	was := r.isFailing(a.key.name)
 	r.set[a.key] = next
+	r.logChange(a, was)
+}
+
+// isFailing reports whether the last lookup of a name failed, for either family.
+func (r *targetResolver) isFailing(name string) bool {
+	for _, family := range []steer.Family{steer.V4, steer.V6} {
+		if t := r.set[targetKey{name, family}]; t != nil && t.failing {
+			return true
+		}
+	}
+	return false
 }
 
 // next returns what is known after a lookup, and sets when the next one is due: before the answer ends, at a moment that
@@ -211,23 +222,22 @@ func (r *targetResolver) next(l *targetLookup, a targetAnswer) *target {
 	return &next
 }
 
-// logChange says once that a target cannot be resolved, and once that it can be again.
-func (r *targetResolver) logChange(a targetAnswer, next *target) {
-	last := r.set[a.key]
-	was := last != nil && last.failing
-	switch {
-	case a.err == nil:
+// logChange logs once that a name cannot be resolved, and once that it can be again; was is whether it could not be before. A name has
+// two lookups, one for each family, and they mostly fail together.
+func (r *targetResolver) logChange(a targetAnswer, was bool) {
+	if a.err == nil {
 		targetsResolved.Inc()
-		if was {
-			log.Infof("flatten: %s is resolved again", a.key.name)
-		}
-	case !was && next.known:
-		log.Warningf("flatten: %s: %v; its last addresses are answered on", a.key.name, a.err)
-	case !was:
-		log.Warningf("flatten: %s: %v; it was never resolved, and is answered with SERVFAIL", a.key.name, a.err)
-	}
-	if a.err != nil {
+	} else {
 		targetsFailed.Inc()
+	}
+	switch {
+	case a.err == nil && was && !r.isFailing(a.key.name):
+		log.Infof("flatten: %s is resolved again", a.key.name)
+	case a.err == nil, was:
+	case r.set[a.key].known:
+		log.Warningf("flatten: %s: %v; its last addresses are answered on", a.key.name, a.err)
+	default:
+		log.Warningf("flatten: %s: %v; it was never resolved, and is answered with SERVFAIL", a.key.name, a.err)
 	}
 }
 

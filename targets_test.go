@@ -1,10 +1,13 @@
 package farm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	golog "log"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -123,6 +126,32 @@ func TestTargetFailsStatic(t *testing.T) {
 			t.Errorf("Got %+v, want the new address", got)
 		}
 	})
+}
+
+// A name whose two lookups fail is logged once, and once when both are answered again.
+func TestTargetIsLoggedOnce(t *testing.T) {
+	var out bytes.Buffer
+	golog.SetOutput(&out)
+	defer golog.SetOutput(os.Stderr)
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNames{err: errors.New("no route"), ttl: 20}
+		wanted := []targetKey{oneTarget, {oneTarget.name, steer.V6}}
+		set := resolving(t, n, &wanted)
+		time.Sleep(time.Minute)
+		n.set("192.0.2.1", nil)
+		time.Sleep(maxTargetWait)
+		n.set("", errors.New("no route"))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := set.load()[wanted[1]]; got == nil || !got.failing {
+			t.Errorf("Got %+v, want one that fails", got)
+		}
+	})
+	for text, want := range map[string]int{"it was never resolved": 1, "is resolved again": 1, "its last addresses are answered on": 1} {
+		if got := strings.Count(out.String(), text); got != want {
+			t.Errorf("Logged %q %d times, want %d:\n%s", text, got, want, out.String())
+		}
+	}
 }
 
 func TestTargetThatWasNeverResolved(t *testing.T) {
