@@ -154,7 +154,7 @@ func (p *parser) unknown(what, word string, known []string) error {
 
 // shown is a word as an error repeats it.
 func shown(word string) string {
-	if strings.Contains(word, "://") {
+	if strings.ContainsAny(word, "@") || strings.Contains(word, "://") {
 		return "(a URL)"
 	}
 	return word

@@ -41,6 +41,10 @@ var zeroRows = []struct {
 	{"case", nil, []string{"id", "A"}, 50, 20},
 	{"ttl0", []string{"ttl", "0"}, nil, 50, 0},
 	{"ttl7", []string{"ttl", "7"}, nil, 50, 7},
+	{"slowstart0", []string{"slow_start", "0"}, nil, 50, 20},
+	{"drain0", []string{"drain", "0"}, nil, 50, 20},
+	{"soft0", []string{"soft", "0"}, nil, 50, 20},
+	{"serversoft0", nil, []string{"soft", "0"}, 50, 20},
 }
 
 // zeroRefused are properties that cannot be 0.

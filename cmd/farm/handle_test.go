@@ -247,7 +247,7 @@ func TestHandleMistakes(t *testing.T) {
 	}{
 		{"issue --level gold" + who, exitUsage, "flag --service: expected SERVICE"},
 		{"issue --service www.example.org" + who, exitUsage, "flags --level and --rank: expected one of them"},
-		{"issue --service www.example.org --level gold --rank 3" + who, exitUsage, "and not both"},
+		{"issue --service www.example.org --level gold --rank 3" + who, exitUsage, "flags --level and --rank: expected one of them"},
 		{"issue --service . --level gold" + who, exitUsage, "expected --rank instead with --service ."},
 		{"issue --service www.example.org --level gold", exitUsage, "who may show it"},
 		{"issue --service www.example.org --level gold --expires 59s" + who, exitUsage, "expected at least 1m"},

@@ -175,7 +175,7 @@ func unknownCommand(c *cobra.Command, name string) error {
 
 // withoutURL is a text that errors may repeat: a URL may hold a password.
 func withoutURL(text string) string {
-	if strings.Contains(text, "://") {
+	if strings.Contains(text, "://") || strings.Contains(text, "@") {
 		return "(a URL)"
 	}
 	return text
