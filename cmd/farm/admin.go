@@ -178,11 +178,14 @@ func (w *world) setAll(ctx context.Context, db *store.Client, state steer.AdminS
 			d.Did = "changed"
 			d.Changes = []change{{"admin", string(r.Admin), string(state)}}
 		}
-		if state == steer.Ready && r.Left != "" {
+		switch {
+		case state == steer.Ready && r.Left != "":
 			d = readyOfLeft(d, r)
+		case state == steer.Ready:
+			d = w.readyOfGate(d)
 		}
 		if state == steer.Drain && r.Admin == steer.Ready {
-			d.Note = "drained in " + span(seconds(w.snap.Farm(p.service).Settings.Drain))
+			d.Note = "will be drained in " + span(seconds(w.snap.Farm(p.service).Settings.Drain))
 		}
 		list = append(list, d)
 	}
@@ -197,6 +200,25 @@ func readyOfLeft(d done, r *store.ServerRecord) done {
 	}
 	d.Did, d.Changes = "changed", []change{{"agent", r.Left, "none"}}
 	d.Note = "in service without an agent"
+	return d
+}
+
+// readyOfGate describes what ready changes, or why it cannot, by the gate that the server was at.
+func (w *world) readyOfGate(d done) done {
+	f := w.snap.Farm(d.Service)
+	e := steer.Explain(f, nil, &steer.Query{Family: steer.AnyFamily})
+	i := slices.IndexFunc(e.Candidates, func(c steer.Candidate) bool { return c.Server.ID == d.Server })
+	if i < 0 {
+		return d
+	}
+	switch e.Candidates[i].State.Gate {
+	case steer.Held:
+		d.Did, d.Note = "ready", "ends the hold of its tier"
+	case steer.Silent:
+		d.Note = "its agent is silent: it comes back when the agent reports"
+	case steer.IsDown:
+		d.Note = "it is down: it comes back when it is reported up"
+	}
 	return d
 }
 

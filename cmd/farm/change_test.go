@@ -40,12 +40,13 @@ func TestChanges(t *testing.T) {
 		{"service set b.example.org --ttl= --slow-start default --drain= --soft=", "b.example.org.: changed: ttl 0s -> -, soft 0% -> -, slow-start 0s -> -, drain 0s -> -"},
 		{"server delete a.example.org S", "a.example.org. s: deleted"},
 
-		{"drain www.example.org web1", "www.example.org. web1: changed: admin ready -> drain; drained in 30s"},
+		{"drain www.example.org web1", "www.example.org. web1: changed: admin ready -> drain; will be drained in 30s"},
 		{"drain www.example.org web1", "www.example.org. web1: unchanged, drain"},
 		{"ready --everywhere web1 web2", "api.example.org. web2: unchanged, ready\nwww.example.org. web2: unchanged, ready"},
 		{"ready www.example.org web2", "www.example.org. web2: unchanged, ready"},
 
-		{"report www.example.org web1 --utilization 40%", "www.example.org. web1: reported, stands for 30s"},
+		{"report www.example.org web1 --utilization 40%", "www.example.org. web1: reported, stands for 30s; after 30s without another report it is silent"},
+		{"report www.example.org web1 --utilization 50%", "www.example.org. web1: reported, stands for 30s"},
 		{"report www.example.org web1 --reporter probe1 --lease 1m30s", "www.example.org. web1: reported, stands for 1m30s"},
 
 		{"server delete www.example.org web1 web2 --dry-run", "www.example.org. web1: would be deleted\nwww.example.org. web2: would be deleted"},

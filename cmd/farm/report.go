@@ -119,18 +119,29 @@ func (a *app) report(r store.Report) error {
 		if reply.Outcome != store.Accepted {
 			return refusedf("report on %s of %s: the database said %s", r.ID, r.Service, reply.Outcome)
 		}
-		done := reported{r.Service, r.ID, r.Reporter, reply.Rev, r.Lease, w.overruled(&r)}
+		done := reported{r.Service, r.ID, r.Reporter, reply.Rev, r.Lease, w.reportNote(&r)}
 		return a.print(done, done.write)
 	})
 }
 
-// overruled says whether somebody else speaks for the server as well.
-func (w *world) overruled(r *store.Report) string {
-	last := w.record(r.Service, r.ID).Report
-	if r.Reporter == "" && last != nil && last.Agent != "" && leaseEnd(last) > w.Now {
+// reportNote says what becomes of the report: the server's agent overrules it, or nothing follows it. From its first report
+// on, a server counts as one with an agent.
+func (w *world) reportNote(r *store.Report) string {
+	before := w.record(r.Service, r.ID)
+	last := before.Report
+	switch {
+	case r.Reporter != "":
+		return ""
+	case last != nil && leaseEnd(last) > w.Now && last.Agent != "":
 		return "its agent runs, and overrules it with its next report"
+	case last != nil && leaseEnd(last) > w.Now:
+		return ""
 	}
-	return ""
+	note := "after " + spanOf(r.Lease) + " without another report it is silent"
+	if before.Server == nil {
+		note += "; \"farm server delete\" forgets the report"
+	}
+	return note
 }
 
 func (d reported) write(w io.Writer) error {

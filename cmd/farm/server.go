@@ -194,7 +194,8 @@ func (a *app) serverDelete() *cobra.Command {
 		Use:   "delete SERVICE SERVER...",
 		Short: "Delete servers with their admin states and reports",
 		Long: `Delete servers from the database, with their admin states and reports. An agent
-that still runs registers its server again: stop it first.`,
+that still runs registers its server again: stop it first. Of a server that stands in
+a Corefile, what was reported is forgotten: it serves as one that never had an agent.`,
 		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: a.completeServer,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -217,7 +218,7 @@ func (a *app) deleteServers(ctx context.Context, db *store.Client, w *world, ser
 		if _, err := w.server(f, id); err != nil {
 			return err
 		}
-		if w.record(service, id).Server == nil {
+		if r := w.record(service, id); r.Server == nil && r.Report == nil && r.Left == "" {
 			return refusedf("%s of %s stands in a Corefile: delete it there", id, service)
 		}
 	}
@@ -232,6 +233,9 @@ func (a *app) deleteServers(ctx context.Context, db *store.Client, w *world, ser
 				return err
 			}
 			d.Did = "deleted"
+		}
+		if w.record(service, id).Server == nil {
+			d.Note = "it stands in a Corefile: what was reported of it is forgotten"
 		}
 		list = append(list, d)
 	}
