@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -261,7 +263,8 @@ func TestDatabaseOfSeveralBlocks(t *testing.T) {
 	r := storetest.Start(t)
 	s := open(t, store.Config{URLs: []string{r.URL}})
 	s.View(store.Base{Zones: []string{"example.org."}, Default: steer.Service{Answers: 2}})
-	s.View(store.Base{Zones: []string{"example.net."}, Default: steer.Service{Answers: 3}})
+	ns := []steer.NameServer{{Name: "a.example.net.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}}
+	s.View(store.Base{Zones: []string{"example.net."}, Default: steer.Service{Answers: 3}, Block: store.Block{NS: ns, Next: []string{"."}}})
 	c := dial(t, r.URL)
 	want := map[string]int{www: 2, "www.example.net.": 3, "www.example.com.": 0}
 	for name := range want {
@@ -278,6 +281,16 @@ func TestDatabaseOfSeveralBlocks(t *testing.T) {
 	for name, answers := range want {
 		if f := snap.Farm(name); f == nil || f.Service.Answers != answers || db.Answered(name) != (answers != 0) {
 			t.Errorf("%s: got %+v, answered %v; want %d answers", name, f.Service, db.Answered(name), answers)
+		}
+	}
+	for name, want := range map[string]*steer.Zone{
+		www:                {Name: "example.org.", NS: []steer.NameServer{{Name: "ns.example.org."}}},
+		"www.example.net.": {Name: "example.net.", NS: ns},
+		"www.example.com.": nil,
+	} {
+		zone, block, known := db.BlockOf(name)
+		if !reflect.DeepEqual(zone, want) || !known || (len(block.Next) > 0) != (name == "www.example.net.") {
+			t.Errorf("%s: got zone %+v, block %+v, known %v, want zone %+v", name, zone, block, known, want)
 		}
 	}
 }
