@@ -40,6 +40,7 @@ type ServerRecord struct {
 	Left       string            // LeftStopped or LeftSwept: its agent left, and no report came since; else empty
 	LeftAt     int64             // ms, Redis's clock
 	Report     *Report           // its own agent's last; nil if there is none
+	Recalled   bool              // whether the database has lost the report, and a replica remembers it
 	Probes     map[string]Report // by reporter
 }
 
@@ -79,14 +80,8 @@ func (db *Database) take(shard int, d *dump, byName map[string]*ServiceRecord) {
 	r.counts.recent = r.counts.recent[:0]
 	r.load(shard, d, d.now)
 	db.Bad = append(db.Bad, r.counts.recent...)
-	for _, n := range db.Nodes {
-		for _, l := range n.Left {
-			if Shard(l.Service) == shard {
-				r.remember(l)
-			}
-		}
-	}
 	reports := reportsOf(d)
+	db.recall(shard, d.now, reports)
 	for name, s := range r.shards[shard].services {
 		rec := &ServiceRecord{Name: name, Service: s.spec, Shard: shard}
 		for id, v := range s.servers {
@@ -138,7 +133,7 @@ func reportsOf(d *dump) map[[2]string]*Report {
 func (v *server) record(svc, id string, reports map[[2]string]*Report) ServerRecord {
 	rec := ServerRecord{
 		ID: id, Server: v.rec, By: v.by, Admin: v.admin.wanted(), AdminBy: v.admin.by, AdminSince: v.admin.at,
-		Report: reports[[2]string{svc, id}],
+		Report: reports[[2]string{svc, id}], Recalled: v.own != nil && v.own.lost != 0,
 	}
 	if rec.By == "" && v.rec != nil {
 		rec.By = ByOperator

@@ -24,19 +24,12 @@ type Node struct {
 	Shards   [Shards]ShardState `json:"shards"`
 	Services int                `json:"services"`
 	Servers  int                `json:"servers"`
-	Orphans  int                `json:"orphans,omitempty"`
+	Orphans  int                `json:"orphans,omitempty"`  // servers that the database has lost, and that are still served
 	Rejected map[string]uint64  `json:"rejected,omitempty"` // by reason
 	Rejects  []Reject           `json:"rejects,omitempty"`  // the last ones
 	Static   *Static            `json:"static,omitempty"`   // left out when it is too large
-	Left     []Left             `json:"left,omitempty"`     // servers that left, of which the database has lost that; at most maxLeft
-}
-
-// Left is a server that left, as a replica remembers it.
-type Left struct {
-	Service string `json:"service"`
-	ID      string `json:"id"`
-	How     string `json:"how"`
-	At      int64  `json:"at"` // ms on Redis's clock
+	Lost     []stateLine        `json:"lost,omitempty"`     // admin states and reports that the database has lost; at most maxLost
+	Served   []string           `json:"served,omitempty"`   // some of the orphans, as SERVICE SERVER
 }
 
 // Static is what stands in a replica's Corefile.
@@ -131,39 +124,12 @@ func (s *Store) node(name string) *Node {
 	n := &Node{
 		Name: name, Version: s.cfg.Version, Since: s.start.UnixMilli(), Shards: st.Shards,
 		Services: st.Services, Servers: st.Servers, Orphans: st.Orphans,
-		Rejected: st.Rejected, Rejects: st.Rejects, Static: s.static(), Left: s.lostLeft(),
+		Rejected: st.Rejected, Rejects: st.Rejects, Static: s.static(), Lost: s.lostLines(), Served: st.orphans,
 	}
 	if size, err := json.Marshal(n.Static); err != nil || len(size) > maxStatic {
 		n.Static = nil
 	}
 	return n
-}
-
-// lostLeft lists the servers that left, and that the database does not remember.
-func (s *Store) lostLeft() (list []Left) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sh := range s.replica.shards {
-		for name, svc := range sh.services {
-			for id, v := range svc.servers {
-				if v.hasLeft() && v.admin.lost != 0 && len(list) < maxLeft {
-					list = append(list, Left{name, id, v.admin.left.how, v.admin.left.at})
-				}
-			}
-		}
-	}
-	return list
-}
-
-// remember takes what a living replica remembers of a server, unless the database knows more.
-func (r *replica) remember(l Left) {
-	if CheckServiceName(l.Service) != nil || !isID(l.ID) || l.How == "" {
-		return
-	}
-	v, err := r.shards[Shard(l.Service)].roomFor(l.Service, l.ID)
-	if err == nil && v.own == nil && v.admin.state == "" {
-		v.admin = admin{state: steer.Maint, by: ByAgent, at: l.At, left: &departure{how: clip(l.How), at: l.At}}
-	}
 }
 
 // static gathers the Corefile's services from the views.

@@ -52,6 +52,10 @@ func (s *Store) look() {
 	s.replica.dropOrphans(now)
 	s.replica.endGrants(now)
 	s.tellGrants()
+	if n := s.replica.countLost(now); n != s.lostSeen {
+		s.lostSeen = n
+		s.announceNode()
+	}
 }
 
 // addDue has what changes by time alone built.

@@ -18,7 +18,8 @@ type Status struct {
 	Shards      [Shards]ShardState // by number
 	Services    int                // known to Redis
 	Servers     int                // registered in Redis
-	Orphans     int                // servers that the database has lost
+	Orphans     int                // servers that the database has lost, and that are still served
+	orphans     []string           // some of them
 	Applied     map[string]uint64  // records taken, by kind: service, server, admin, report, grant
 	Rejected    map[string]uint64  // records not taken, by reason
 	Rejects     []Reject           // the last of them, oldest first
@@ -61,13 +62,13 @@ func (s *Store) Status() Status {
 		if st.Error == "" && !sh.synced {
 			st.Error = s.tally.errs[i]
 		}
-		sh.count(&st)
+		sh.count(&st, sh.clock.at(now))
 	}
 	return st
 }
 
-func (sh *shard) count(st *Status) {
-	for _, s := range sh.services {
+func (sh *shard) count(st *Status, life int64) {
+	for name, s := range sh.services {
 		st.Services++
 		if s.held != nil {
 			st.Grants += s.held.live
@@ -76,10 +77,8 @@ func (sh *shard) count(st *Status) {
 			if v.rec != nil {
 				st.Servers++
 			}
-			if v.rec != nil && v.lost != 0 {
-				st.Orphans++
-			}
 		}
+		s.orphans(name, life, st)
 	}
 }
 

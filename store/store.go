@@ -33,6 +33,7 @@ type Store struct {
 	wake     chan struct{} // one pending wake-up of the publisher
 	warmedAt int64         // ms; when the replica was taken from the state file, 0 if it was not
 	told     chan struct{} // one pending call to share what was learned
+	lostSeen lostCount     // what the node record was last announced for
 
 	nodeChanged chan struct{} // one pending call to write the node record
 

@@ -30,11 +30,13 @@ is taken to live. reports. silent: the lease is over. stopped: the agent has end
 swept: it was silent for an hour. A server whose agent stopped or was swept is out of
 service until an agent reports again, or an operator runs "farm ready".
 
-REPORTED BY names the server's own agent, and probers; hand is farm report.
+REPORTED BY names the server's own agent, and probers; hand is farm report,
+replica a report that the database has lost.
 
 CAPACITY and SHARE are those of a replica that has just started: what a replica
-measures over time stands in its memory alone. So does what it still knows of servers
-that the database has lost: a line below the table counts them.
+measures over time stands in its memory alone. What replicas remember of servers, and the
+database has lost, is shown as well (of several replicas, what was heard last); a line
+below the table names servers that are still served, and that the database has lost.
 
 SERVICES and SERVERS of a replica are those of the database; its Corefile's come on
 top. LAG counts changes that it has not yet taken. REJECTS counts records that it
@@ -126,7 +128,7 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 	if r.Report != nil {
 		s.RPS, s.EPS, s.InFlight, s.Latency = r.Report.RPS, r.Report.EPS, r.Report.InFlight, r.Report.Latency
 		s.Health = r.Report.Health
-		s.Reporters = append(s.Reporters, reporterOf(r.Report))
+		s.Reporters = append(s.Reporters, reporterOf(r))
 	}
 	s.Reporters = append(s.Reporters, slices.Sorted(maps.Keys(r.Probes))...)
 	s.Agent = w.agent(r)
@@ -138,8 +140,11 @@ func (w *world) serverStatus(f *steer.Farm, c *steer.Candidate) serverStatus {
 }
 
 // reporterOf says who wrote a server's own report. One without an agent comes from farm report, or from a script.
-func reporterOf(r *store.Report) string {
-	if r.Agent == "" {
+func reporterOf(r *store.ServerRecord) string {
+	switch {
+	case r.Recalled:
+		return "replica"
+	case r.Report.Agent == "":
 		return "hand" // the column is REPORTED BY
 	}
 	return store.ByAgent
@@ -190,7 +195,7 @@ func leaseEnd(r *store.Report) int64 { return r.At + int64(r.Lease*1000) }
 func (w *world) replicaStatus(n *store.Node) replicaStatus {
 	s := replicaStatus{
 		Name: n.Name, Version: n.Version, State: "synced", Up: w.ago(n.Since).Seconds(),
-		Services: n.Services, Servers: n.Servers, Orphans: n.Orphans,
+		Services: n.Services, Servers: n.Servers, Orphans: n.Orphans, Served: n.Served,
 	}
 	for _, sh := range n.Shards {
 		s.Lag += sh.Behind

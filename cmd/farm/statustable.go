@@ -69,15 +69,16 @@ func (s *serverStatus) addNote(text string) {
 }
 
 type replicaStatus struct {
-	Name     string  `json:"replica"`
-	Version  string  `json:"version,omitempty"`
-	State    string  `json:"state"`
-	Up       float64 `json:"up"`
-	Lag      uint64  `json:"lag"`
-	Services int     `json:"services"`
-	Servers  int     `json:"servers"`
-	Orphans  int     `json:"orphans,omitempty"`
-	Rejects  uint64  `json:"rejects"`
+	Name     string   `json:"replica"`
+	Version  string   `json:"version,omitempty"`
+	State    string   `json:"state"`
+	Up       float64  `json:"up"`
+	Lag      uint64   `json:"lag"`
+	Services int      `json:"services"`
+	Servers  int      `json:"servers"`
+	Orphans  int      `json:"orphans,omitempty"` // servers that the database has lost, and that are still served
+	Served   []string `json:"served,omitempty"`  // some of them, as SERVICE SERVER
+	Rejects  uint64   `json:"rejects"`
 }
 
 type badStatus struct {
@@ -172,7 +173,7 @@ func (s *statusOf) notes() []string {
 	}
 	for _, r := range s.Replicas {
 		if r.Orphans > 0 {
-			lines = append(lines, fmt.Sprintf("%s: still serves %s that the database has lost", r.Name, count(r.Orphans, "server")))
+			lines = append(lines, fmt.Sprintf("%s: still serves %s that the database has lost", r.Name, count(r.Orphans, "server"))+r.served())
 		}
 	}
 	for _, b := range s.Bad {
@@ -186,6 +187,18 @@ func (s *statusOf) notes() []string {
 		lines = append([]string{""}, lines...)
 	}
 	return lines
+}
+
+// served names orphans of a replica, and how many more there are.
+func (r *replicaStatus) served() string {
+	if len(r.Served) == 0 {
+		return ""
+	}
+	names := ": " + strings.Join(r.Served, ", ")
+	if more := r.Orphans - len(r.Served); more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return names
 }
 
 // where is where a server serves.
