@@ -149,15 +149,20 @@ func (p *parser) unknown(what, word string, known []string) error {
 	if guesses := suggest.Words(word, known); len(guesses) > 0 {
 		return p.Errf("unknown %s: %q%s", what, word, suggest.DidYouMean(guesses))
 	}
-	return p.Errf("unknown %s: %q", what, shown(word))
+	return p.Errf("unknown %s: %q", what, word)
 }
 
-// shown is a word as an error repeats it.
-func shown(word string) string {
-	if strings.ContainsAny(word, "@") || strings.Contains(word, "://") {
-		return "(a URL)"
+// Errf is an error at the place of the line that is read. It repeats no word that may hold a password.
+func (p *parser) Errf(format string, args ...any) error {
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = suggest.Shown(arg)
+		case error:
+			args[i] = suggest.ShownQuotes(arg.Error())
+		}
 	}
-	return word
+	return p.Controller.Errf(format, args...)
 }
 
 func (p *parser) readZones(args []string) error {
@@ -282,7 +287,7 @@ func readEmbedded(p *parser, args []string, conf *config) error {
 		args = []string{defaultEmbedded}
 	}
 	if _, err := netip.ParseAddrPort(args[0]); len(args) > 1 || err != nil {
-		return p.Errf("embedded: expected one IP:PORT, not %q", shown(strings.Join(args, " ")))
+		return p.Errf("embedded: expected one IP:PORT, not %q", strings.Join(args, " "))
 	}
 	conf.store.Embedded = args[0]
 	return nil
@@ -308,6 +313,9 @@ func readState(p *parser, args []string, conf *config) (err error) {
 func (p *parser) file(name string, args []string) (string, error) {
 	if len(args) != 1 {
 		return "", p.Errf("%s: expected one file name", name)
+	}
+	if strings.Contains(args[0], "://") {
+		return "", p.Errf("%s: expected a file name, not %q", name, args[0])
 	}
 	if root := dnsserver.GetConfig(p.Controller).Root; root != "" && !filepath.IsAbs(args[0]) {
 		return filepath.Join(root, args[0]), nil
@@ -341,7 +349,7 @@ func readMailbox(p *parser, args []string, conf *config) error {
 	}
 	name, ok := hostName(args[0])
 	if !ok {
-		return p.Errf("mailbox: expected a name, not %q", args[0])
+		return p.Errf("mailbox: expected a name such as hostmaster.example.org, not %q", args[0])
 	}
 	conf.mailbox = name
 	return nil
@@ -360,7 +368,11 @@ func readSOA(p *parser, args []string, conf *config) error {
 			return p.Errf("soa: expected refresh, retry, expire and minimum, each once, not %q", args[0])
 		}
 		delete(times, args[0])
-		seconds, err := p.wholeSeconds("soa "+args[0], args[1:min(2, len(args))])
+		least, most := time.Second, maxStaleMost
+		if into == &t.minimum {
+			least, most = 0, maxNegative*time.Second
+		}
+		seconds, err := p.wholeSeconds("soa "+args[0], args[1:min(2, len(args))], least, most)
 		if err != nil {
 			return err
 		}
@@ -375,9 +387,7 @@ const maxNegative = 86400
 // checkSOA tests what RFC 1035 section 3.3.13 makes of the times: between refreshes a secondary retries, and it gives up last.
 func (p *parser) checkSOA(t *soaTimes) error {
 	switch {
-	case t.minimum > maxNegative:
-		return p.Errf("soa minimum: expected at most %d seconds, not %d", maxNegative, t.minimum)
-	case t.retry == 0 || t.retry > t.refresh:
+	case t.retry > t.refresh:
 		return p.Errf("soa retry: expected 1 second to refresh (%d), not %d", t.refresh, t.retry)
 	case t.expire <= t.refresh+t.retry:
 		return p.Errf("soa expire: expected more than refresh and retry together (%d), not %d", t.refresh+t.retry, t.expire)

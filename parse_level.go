@@ -85,7 +85,7 @@ func readRequires(p *parser, args []string, l *steer.Level) error {
 	if len(args) != 1 {
 		return p.Err("requires: expected one of none, server, network, both")
 	}
-	l.Requires = steer.Requires(args[0])
+	l.Requires = steer.Requires(strings.ToLower(args[0]))
 	return nil
 }
 

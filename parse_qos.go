@@ -73,7 +73,7 @@ func readQoS(p *parser, args []string, conf *config) error {
 
 // readOption reads: option CODE|off
 func readOption(p *parser, args []string, c *qosConfig) error {
-	if len(args) == 1 && args[0] == "off" {
+	if len(args) == 1 && strings.EqualFold(args[0], "off") {
 		c.code = 0
 		return nil
 	}
@@ -109,14 +109,14 @@ func readRate(p *parser, args []string, c *qosConfig) (err error) {
 
 // readClient reads: client tsig|cert NAME LEVEL, or: client subnet CIDR... LEVEL
 func readClient(p *parser, args []string, c *qosConfig) error {
-	if len(args) < 3 || len(args) > 3 && args[0] != "subnet" {
+	if len(args) < 3 || len(args) > 3 && !strings.EqualFold(args[0], "subnet") {
 		return p.Err("client: expected tsig or cert, a name and a level; or subnet, subnets and a level")
 	}
 	level := strings.ToLower(args[len(args)-1])
 	if err := store.CheckLevel(&steer.Level{Name: level, Rank: 1}); err != nil {
 		return p.Errf("client: %v", err)
 	}
-	switch args[0] {
+	switch strings.ToLower(args[0]) {
 	case "tsig":
 		return p.policy(c.tsig, "tsig", plugin.Name(args[1]).Normalize(), level)
 	case "cert":

@@ -64,6 +64,7 @@ func readService(p *parser, args []string, conf *config) error {
 // readPolicy reads: policy NAME, or: policy predict [first F], where F is the part of the clients that take the first address of
 // an answer. That is said of all services, because so it is of resolvers: one asks for many services.
 func readPolicy(p *parser, args []string, b *serviceBlock) error {
+	args = lowerAll(args)
 	if len(args) == 0 || !slices.Contains(steer.Policies, steer.Policy(args[0])) {
 		return p.Errf("policy: expected one of %v, not %q", steer.Policies, strings.Join(args, " "))
 	}
@@ -127,7 +128,7 @@ func readDrain(p *parser, args []string, b *serviceBlock) (err error) {
 
 // readFailback reads: failback DURATION, or: failback manual.
 func readFailback(p *parser, args []string, b *serviceBlock) (err error) {
-	if slices.Equal(args, []string{"manual"}) {
+	if len(args) == 1 && strings.EqualFold(args[0], "manual") {
 		b.service.Failback = new(float64(steer.ByHand))
 		return nil
 	}
@@ -175,7 +176,7 @@ func readALPN(p *parser, args []string, b *serviceBlock) error {
 
 // readFlatten reads: flatten [off]
 func readFlatten(p *parser, args []string, b *serviceBlock) error {
-	if len(args) > 1 || len(args) == 1 && args[0] != "off" {
+	if len(args) > 1 || len(args) == 1 && !strings.EqualFold(args[0], "off") {
 		return p.Errf("flatten: expected no argument, or off, not %q", strings.Join(args, " "))
 	}
 	b.service.Flatten = new(len(args) == 0)

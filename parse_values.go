@@ -60,14 +60,15 @@ func (p *parser) part(name string, args []string) (float64, error) {
 	return 0, p.Errf("%s: expected a number from 0 to 1, not %q", name, strings.Join(args, " "))
 }
 
-// wholeSeconds reads a time of 0 or more, without fractions of seconds.
-func (p *parser) wholeSeconds(name string, args []string) (uint32, error) {
+// wholeSeconds reads a time within bounds, without fractions of seconds.
+func (p *parser) wholeSeconds(name string, args []string, least, most time.Duration) (uint32, error) {
 	if len(args) == 1 {
-		if d, err := durations.NewDurationFromArg(args[0]); err == nil && d >= 0 && d <= maxStaleMost && d%time.Second == 0 {
+		if d, err := durations.NewDurationFromArg(args[0]); err == nil && least <= d && d <= most && d%time.Second == 0 {
 			return uint32(d / time.Second), nil
 		}
 	}
-	return 0, p.Errf("%s: expected a duration in whole seconds, such as 0s, 90s or 5m, not %q", name, strings.Join(args, " "))
+	return 0, p.Errf("%s: expected a duration in whole seconds from %.0fs to %.0fs, such as 90s or 5m, not %q",
+		name, least.Seconds(), most.Seconds(), strings.Join(args, " "))
 }
 
 // duration reads a time above 0: 90s, 5m, or a number of seconds.

@@ -36,6 +36,11 @@ func readUpstream(p *parser, args []string, conf *config) error {
 	if len(args) == 0 {
 		return p.Err("upstream: expected the addresses of resolvers, or a file such as /etc/resolv.conf")
 	}
+	for _, a := range args {
+		if strings.Contains(a, "://") || strings.Contains(a, "@") {
+			return p.Errf("upstream: expected resolvers over plain DNS, not %q", a)
+		}
+	}
 	addrs, err := cparse.HostPortOrFile(args...)
 	if err != nil {
 		return p.Errf("upstream: %v", err)

@@ -64,9 +64,9 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n soa serial 5\n}", `soa: expected refresh, retry, expire and minimum, each once, not "serial"`},
 	{"farm example.org {\n soa retry 5m retry 5m\n}", `each once, not "retry"`},
 	{"farm example.org {\n soa refresh\n}", "soa refresh: expected a duration in whole seconds"},
-	{"farm example.org {\n soa minimum 500ms\n}", `soa minimum: expected a duration in whole seconds, such as 0s, 90s or 5m, not "500ms"`},
-	{"farm example.org {\n soa minimum 48h\n}", "soa minimum: expected at most 86400 seconds, not 172800"},
-	{"farm example.org {\n soa refresh 0s\n}", "soa retry: expected 1 second to refresh (0), not 3600"},
+	{"farm example.org {\n soa minimum 500ms\n}", `soa minimum: expected a duration in whole seconds from 0s to 86400s, such as 90s or 5m, not "500ms"`},
+	{"farm example.org {\n soa minimum 48h\n}", `soa minimum: expected a duration in whole seconds from 0s to 86400s, such as 90s or 5m, not "48h"`},
+	{"farm example.org {\n soa refresh 0s\n}", "soa refresh: expected a duration in whole seconds from 1s"},
 	{"farm example.org {\n soa retry 5h\n}", "soa retry: expected 1 second to refresh (14400), not 18000"},
 	{"farm example.org {\n soa expire 5h\n}", "soa expire: expected more than refresh and retry together (18000), not 18000"},
 
@@ -127,6 +127,14 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n service a.example.org {\n  server s b.example.org\n }\n service b.example.org {\n  server s a.example.org\n }\n}",
 		"service a.example.org.: its aliases go round: a.example.org. -> b.example.org. -> a.example.org."},
 	{"farm example.org {\n polcy weighted\n}", `unknown property: "polcy"; did you mean policy?`},
+	{"farm example.org {\n ANSWERS 2\n}", `unknown property: "ANSWERS"; did you mean answers?`},
+	{inService("server a 192.0.2.1 PORT 443"), `not "PORT"; did you mean port?`},
+	{inService("server a 192.0.2.1 prot 443"), `not "prot"; did you mean port?`},
+	{"farm example.org {\n soa refresh 0\n}", "soa refresh: expected a duration in whole seconds from 1s to 31536000s"},
+	{"farm example.org {\n soa minimum 200000000s\n}", "soa minimum: expected a duration in whole seconds from 0s to 86400s"},
+	{"farm example.org {\n state redis://:Sup3rSecret@h\n}", `state: expected a file name, not "(a URL)"`},
+	{"farm example.org {\n prefix redis://:Sup3rSecret@h\n}", `prefix "(a URL)": expected 1 to 64 letters`},
+	{"farm example.org {\n upstream redis://:Sup3rSecret@h\n}", `upstream: expected resolvers over plain DNS, not "(a URL)"`},
 	{"farm example.org {\n qos {\n  clinet x\n }\n}", `unknown property: "clinet"; did you mean client?`},
 	{"farm example.org {\n level gold {\n  cieling 1\n }\n}", `unknown property: "cieling"; did you mean ceiling?`},
 	{"farm example.org {\n redis redis://:a@b\n redis://:secret@c\n}", `unknown property: "(a URL)"`},
@@ -142,7 +150,7 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n slow_start 48h\n}", "slow_start: expected a duration from 0 to 86400s"},
 	{"farm example.org {\n drain soon\n}", "drain: expected a duration"},
 	{"farm example.org {\n failback\n}", "failback: expected manual, or a duration from 0 to 86400s"},
-	{"farm example.org {\n failback Manual\n}", "failback: expected manual, or a duration"},
+	{"farm example.org {\n failback Manually\n}", "failback: expected manual, or a duration"},
 	{"farm example.org {\n failback -1s\n}", "failback: expected manual, or a duration"},
 	{"farm example.org {\n failback 5m manual\n}", "failback: expected manual, or a duration"},
 
@@ -188,7 +196,7 @@ var setupErrors = []struct{ block, want string }{
 	{inService("server a 192.0.2"), `expected addresses, or one name with a dot, not "192.0.2"`},
 	{inService("fallback 192.0.2.300"), `fallback: expected names, not "192.0.2.300"`},
 	{"farm example.org {\n ns 192.0.2.1\n}", `ns: expected the name of a host, not "192.0.2.1"`},
-	{"farm example.org {\n mailbox 192.0.2.1\n}", `mailbox: expected a name, not "192.0.2.1"`},
+	{"farm example.org {\n mailbox 192.0.2.1\n}", `mailbox: expected a name such as hostmaster.example.org, not "192.0.2.1"`},
 	{inService("server a port 80"), "expected 1 to 8 addresses"},
 	{inService("server a 192.0.2.1 port"), "server a, port: expected a value"},
 	{inService("server a 192.0.2.1 port 0"), "server a, port: expected a whole number from 1 to 65535"},
@@ -223,6 +231,49 @@ func manyRegions() string {
 		}
 	}
 	return b.String()
+}
+
+// No error repeats a word that may hold a password, whichever property it is given to.
+func TestSetupErrorsKeepSecrets(t *testing.T) {
+	for _, secret := range []string{"redis://:Sup3rSecret@h", "u:Sup3rSecret@h", "redis://:Sup3rSecret/x@h"} {
+		lines := []string{secret, "policy predict " + secret, "ns ns1.example.org " + secret, "soa refresh " + secret, "soa " + secret + " 5",
+			inService(secret), inService("server a " + secret), inService("server " + secret + " 192.0.2.1"),
+			inService("server a 192.0.2.1 " + secret), inService("server a 192.0.2.1 " + secret + " 5")}
+		for name := range properties {
+			lines = append(lines, name+" "+secret, name+" "+secret+" "+secret)
+		}
+		for name := range serviceProperties {
+			lines = append(lines, inService(name+" "+secret))
+		}
+		for name := range serverOptions {
+			lines = append(lines, inService("server a 192.0.2.1 "+name+" "+secret))
+		}
+		for name := range levelProperties {
+			lines = append(lines, "level gold {\n "+name+" "+secret+"\n}")
+		}
+		for _, line := range lines {
+			text := line
+			if !strings.HasPrefix(text, "farm ") {
+				text = "farm example.org {\n " + line + "\n}"
+			}
+			_, err := parse(caddy.NewTestController("dns", text))
+			if err != nil && strings.Contains(err.Error(), "Sup3r") {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+	}
+}
+
+// Words of a fixed list have no letter case, as with the command and in YAML.
+func TestWordsInAnyCase(t *testing.T) {
+	conf, err := parse(caddy.NewTestController("dns", "farm example.org {\n policy FIRST\n failback MANUAL\n flatten OFF\n}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := conf.defaults
+	if d.Policy != steer.First || d.Failback == nil || *d.Failback != steer.ByHand || d.Flatten == nil || *d.Flatten {
+		t.Errorf("got %+v", d)
+	}
 }
 
 func TestSetupErrors(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coredns-farm/farm/conf"
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // Config is what an agent is told. Absent fields take the defaults that stand beside them. Pointers are numbers that may be
@@ -79,13 +80,13 @@ func (c *Collect) UnmarshalYAML(decode func(any) error) error {
 		type fields Collect
 		return decode((*fields)(c))
 	}
-	switch kind {
+	switch strings.ToLower(kind) {
 	case "host":
 		c.Host = new(Host)
 	case "connections":
 		c.Connections = new(Connections)
 	default:
-		return fmt.Errorf("collect: %.40q, expected host, connections, or a collector with its keys", kind)
+		return fmt.Errorf("collect: %.40q, expected host, connections, or a collector with its keys", suggest.Shown(kind))
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func Parse(b []byte) (Config, error) { return conf.Parse[Config](b, expected) }
 func expected(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
-		return "expected a duration with its unit, such as 2s"
+		return "expected a duration, such as 2s"
 	case t.Kind() == reflect.Int || t.Kind() == reflect.Float64:
 		return "expected a number"
 	}
@@ -147,6 +148,7 @@ func (c Config) withDefaults() Config {
 	c.Drain = cmp.Or(c.Drain, new(defaultDrain))
 	c.Collect = append([]Collect(nil), c.Collect...)
 	for i := range c.Collect {
+		c.Collect[i].Unknown = Health(strings.ToLower(string(c.Collect[i].Unknown)))
 		c.Collect[i].Timeout = cmp.Or(c.Collect[i].Timeout, c.Interval/2)
 		c.Collect[i].Hold = cmp.Or(c.Collect[i].Hold, new(defaultHold))
 	}

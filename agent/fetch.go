@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -144,7 +144,7 @@ var errTooLarge = errors.New("body is larger than allowed")
 // checkURL says whether s is a URL that can be asked for over HTTP.
 func checkURL(s string) error {
 	req, err := http.NewRequest(http.MethodGet, s, nil)
-	if err != nil || req.URL.Host == "" || !strings.HasPrefix(s, "http") {
+	if err != nil || req.URL.Host == "" || !slices.Contains([]string{"http", "https"}, req.URL.Scheme) {
 		return errors.New("expected an http:// or https:// URL")
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // HAProxy is the collector of an agent-check server: whatever HAProxy could ask for its weight can be asked by farm.
@@ -24,7 +26,7 @@ func (h *HAProxy) validate() error { return checkAddress(h.Address) }
 func checkAddress(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if n, e := strconv.ParseUint(port, 10, 16); err != nil || host == "" || e != nil || n == 0 {
-		return fmt.Errorf("address: %.100q, expected host:port", s)
+		return fmt.Errorf("address: %.100q, expected host:port", suggest.Shown(s))
 	}
 	return nil
 }

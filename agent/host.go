@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // Host is the collector of the machine's CPU and memory. Where a cgroup sets a limit, the utilisation is against that
@@ -27,7 +29,7 @@ const (
 func (h *Host) validate() error {
 	for _, c := range h.Counts {
 		if c != "cpu" && c != "mem" {
-			return fmt.Errorf("counts: %q, expected cpu or mem", c)
+			return fmt.Errorf("counts: %q, expected cpu or mem", suggest.Shown(c))
 		}
 	}
 	return nil

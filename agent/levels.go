@@ -20,6 +20,7 @@ import (
 	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // Levels is where the agent tells what each level of service uses and may use at its server, for the server to keep to.
@@ -30,7 +31,7 @@ type Levels struct {
 func (l *Levels) validate() error {
 	_, port, err := net.SplitHostPort(l.Listen)
 	if _, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil {
-		return fmt.Errorf("listen: %.100q, expected host:port, or :port for the loopback address", l.Listen)
+		return fmt.Errorf("listen: %.100q, expected host:port, or :port for the loopback address", suggest.Shown(l.Listen))
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // HTTPProbe passes when a request is answered as expected. It follows no redirect: a redirect is an answer.
@@ -83,7 +85,7 @@ func parseStatus(key string, texts []string) ([]statusRange, error) {
 		a, errA := strconv.Atoi(from)
 		b, errB := strconv.Atoi(to)
 		if errA != nil || errB != nil || a < 100 || b > 599 || a > b {
-			return nil, fmt.Errorf("%s[%d]: %q, expected a status, or a range like 200-299", key, i, text)
+			return nil, fmt.Errorf("%s[%d]: %q, expected a status, or a range like 200-299", key, i, suggest.Shown(text))
 		}
 		out = append(out, statusRange{a, b})
 	}

@@ -13,6 +13,8 @@ import (
 	"slices"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // RequestOptions are what an HTTP request carries beyond its URL. Secrets stand in files, which are read for each
@@ -46,7 +48,7 @@ func (o *RequestOptions) validate(target string) error {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
-			return fmt.Errorf("headers: %.40q, expected the name of a header", name)
+			return fmt.Errorf("headers: %.40q, expected the name of a header", suggest.Shown(name))
 		case !httpguts.ValidHeaderFieldValue(value):
 			return fmt.Errorf("headers.%s: expected printable characters in one line", canonical)
 		case slices.Contains(ownHeaders, canonical):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // Bounds of a configuration. What the services database bounds is bounded alike.
@@ -44,7 +45,10 @@ func (c Config) Validate() error {
 	} else {
 		v.server(&c)
 	}
-	return errors.Join(v.errs...)
+	if err := errors.Join(v.errs...); err != nil {
+		return errors.New(suggest.ShownQuotes(err.Error()))
+	}
+	return nil
 }
 
 // validation gathers errors.

@@ -2,12 +2,18 @@
 package conf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/coredns-farm/farm/suggest"
 
 	"github.com/goccy/go-yaml"
 )
@@ -46,14 +52,39 @@ func Parse[T any](b []byte, words Words) (T, error) {
 	if len(b) > MaxSize {
 		return none, fmt.Errorf("larger than %d octets", MaxSize)
 	}
-	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict())
+	dec := yaml.NewDecoder(strings.NewReader(string(b)), yaml.Strict(), yaml.CustomUnmarshaler(decodeDuration))
 	if err := decodeNext(dec, &cfg); err != nil && err != io.EOF {
-		return none, located(err, words)
+		if errors.Is(err, errDuration) {
+			err = cmp.Or(checkNumbers(b, reflect.TypeFor[T]()), err)
+		}
+		return none, errors.New(suggest.ShownQuotes(located(err, words).Error()))
 	}
 	if err := decodeNext(dec, new(any)); err != io.EOF {
 		return none, errors.New("expected one YAML document")
 	}
-	return cfg, checkZeros(b, reflect.TypeFor[T]())
+	return cfg, checkNumbers(b, reflect.TypeFor[T]())
+}
+
+// maxSeconds is what fits into a duration.
+const maxSeconds = float64(math.MaxInt64 / int64(time.Second))
+
+// decodeDuration reads a duration such as 1m30s, or a number of seconds, as flags and the Corefile have it.
+func decodeDuration(d *time.Duration, b []byte) (err error) {
+	*d, err = parseDuration(strings.Trim(strings.TrimSpace(string(b)), `"'`))
+	return err
+}
+
+var errDuration = errors.New("expected a duration, such as 2s")
+
+func parseDuration(text string) (time.Duration, error) {
+	if n, numErr := strconv.ParseFloat(text, 64); numErr == nil && math.Abs(n) <= maxSeconds {
+		return time.Duration(n * float64(time.Second)), nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, errDuration
+	}
+	return d, nil
 }
 
 // decodeNext decodes the next document. The decoder panics on some texts, such as a tag before a list's place.

@@ -11,9 +11,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// checkZeros refuses a 0 that is written where the configuration cannot tell it from an absent key: it would silently become
+// checkNumbers refuses what is no duration, and a 0 that is written where the configuration cannot tell it from an absent key: it would silently become
 // the default. A number that may be 0 is a pointer, or has the tag zero:"ok" where absent means 0.
-func checkZeros(b []byte, t reflect.Type) error {
+func checkNumbers(b []byte, t reflect.Type) error {
 	file, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		return err
@@ -62,6 +62,12 @@ func zeroAmong(pairs []*ast.MappingValueNode, t reflect.Type) error {
 		if !ok {
 			continue
 		}
+		if scalar, ok := p.Value.(ast.ScalarNode); ok && isDuration(field.Type) && p.Value.Type() != ast.NullType {
+			if _, err := parseDuration(strings.TrimSpace(fmt.Sprint(scalar.GetValue()))); err != nil {
+				at := p.Value.GetToken().Position
+				return fmt.Errorf("%d:%d: %s: %w", at.Line, at.Column, key, err)
+			}
+		}
 		if isNumber(field.Type) && field.Tag.Get("zero") != "ok" && isZero(p.Value) {
 			at := p.Value.GetToken().Position
 			return fmt.Errorf("%d:%d: %s: expected more than 0, or no %s", at.Line, at.Column, key, key)
@@ -82,6 +88,10 @@ func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
 		}
 	}
 	return reflect.StructField{}, false
+}
+
+func isDuration(t reflect.Type) bool {
+	return t == reflect.TypeFor[time.Duration]() || t == reflect.TypeFor[*time.Duration]()
 }
 
 func isNumber(t reflect.Type) bool {

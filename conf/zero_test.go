@@ -25,6 +25,30 @@ type part struct {
 
 func noWords(reflect.Type) string { return "" }
 
+// A number without a unit is seconds, as it is of flags and in the Corefile.
+func TestDurationsWithoutUnit(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"0": 0, "5": 5 * time.Second, "1.5": 1500 * time.Millisecond, "-1": -time.Second, "0s": 0, "1m30s": 90 * time.Second,
+		`"5"`: 5 * time.Second, "'2s'": 2 * time.Second, "2s # so long": 2 * time.Second, "&d 2s": 2 * time.Second,
+	} {
+		cfg, err := Parse[config]([]byte("drain: "+text+"\n"), noWords)
+		if err != nil || cfg.Drain == nil || *cfg.Drain != want {
+			t.Errorf("drain: %s: got %v, %v, want %v", text, cfg.Drain, err, want)
+		}
+	}
+	for _, absent := range []string{"drain:\n", "drain: null\n", "interval: ~\n"} {
+		if cfg, err := Parse[config]([]byte(absent), noWords); err != nil || cfg.Drain != nil || cfg.Interval != 0 {
+			t.Errorf("%q: got %v, %v", absent, cfg.Drain, err)
+		}
+	}
+	for _, text := range []string{"soon", "1e300", "NaN", "5 apples", "redis://:Sup3rSecret@h", "u:Sup3rSecret@h", "[1]", "true"} {
+		_, err := Parse[config]([]byte("name: x\ninterval: "+text+"\n"), noWords)
+		if err == nil || !strings.Contains(err.Error(), "2:11: interval: expected a duration, such as 2s") && text != "[1]" || strings.Contains(err.Error(), "Sup3r") {
+			t.Errorf("interval: %s: got %v", text, err)
+		}
+	}
+}
+
 func TestZeroIsNotAbsent(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{"", ""},

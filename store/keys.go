@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"strings"
+
+	"github.com/coredns-farm/farm/suggest"
 )
 
 // Shards is the number of parts that the services are spread over. Every key of a service carries the hash tag of its
@@ -55,7 +57,7 @@ func nodeKey(prefix, name string) string          { return prefix + ":node:" + n
 func CheckPrefix(prefix string) error {
 	bad := func(r rune) bool { return !strings.ContainsRune(prefixRunes, r) }
 	if prefix == "" || len(prefix) > 64 || strings.ContainsFunc(prefix, bad) {
-		return fmt.Errorf("prefix %q: expected 1 to 64 letters, digits and .:_-", clip(prefix))
+		return fmt.Errorf("prefix %q: expected 1 to 64 letters, digits and .:_-", clip(suggest.Shown(prefix)))
 	}
 	return nil
 }

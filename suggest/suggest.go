@@ -12,6 +12,7 @@ const most = 3
 
 // Words returns the words of a fixed vocabulary that a mistyped one may have meant, the likeliest first.
 func Words(word string, known []string) []string {
+	word = strings.ToLower(word)
 	return nearest(known, func(k string) (far int, ok bool) {
 		far = distance(word, k)
 		return far, far <= max(1, min(len(word), len(k))/3)
@@ -50,23 +51,27 @@ func nearest(known []string, distanceTo func(string) (far int, ok bool)) []strin
 	return guesses[:min(len(guesses), most)]
 }
 
-// distance counts the insertions, deletions and changes of one octet between two words (Levenshtein).
+// distance counts the insertions, deletions and changes of one octet, and the swaps of two neighbors, between two words
+// (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
-			change := diagonal
+			change := row[j]
 			if a[i] != b[j] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
+			next[j+1] = min(change, next[j]+1, row[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

@@ -30,7 +30,7 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"same", "same", 0}, {"ab", "ba", 2},
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"same", "same", 0}, {"ab", "ba", 1}, {"prot", "port", 1}, {"abcd", "badc", 2},
 	}
 	for _, tc := range tests {
 		if got := distance(tc.a, tc.b); got != tc.want {
@@ -49,7 +49,7 @@ func TestIsBounded(t *testing.T) {
 func TestWords(t *testing.T) {
 	known := []string{"cluster", "db", "ca", "cert", "key", "server_name"}
 	for in, want := range map[string]string{
-		"clustre": "cluster", "servername": "server_name", "crt": "cert", "b": "db", "password": "", "": "",
+		"clustre": "cluster", "servername": "server_name", "crt": "cert", "b": "db", "CLUSTER": "cluster", "clsuter": "cluster", "password": "", "": "",
 	} {
 		if got := strings.Join(Words(in, known), " "); got != want {
 			t.Errorf("Words(%q) = %q, want %q", in, got, want)

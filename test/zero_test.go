@@ -205,7 +205,7 @@ func jsonOf(head string, properties []string) string {
 
 // byAgent runs an agent for the first server, beside a second one of an operator.
 func (z *zeros) byAgent(service string, _, ofServer []string) error {
-	text := fmt.Sprintf("redis: [%q]\nservices: [%s]\nserver: %s\naddresses: [192.0.2.1]\ndrain: 0s\ninterval: 1s\n", z.url, service, serverID(ofServer))
+	text := fmt.Sprintf("redis: [%q]\nservices: [%s]\nserver: %s\naddresses: [192.0.2.1]\ndrain: 0\ninterval: 1\n", z.url, service, serverID(ofServer))
 	if p := withoutID(ofServer); p != nil {
 		text += p[0] + ": " + p[1] + "\n"
 	}

@@ -164,7 +164,7 @@ func (a *app) runAgent(cfg agent.Config) error {
 func agentService(s string) (agent.Service, error) { return agent.Service{Name: fqdn(s)}, nil }
 
 func agentCollector(s string) (agent.Collect, error) {
-	switch s {
+	switch strings.ToLower(s) {
 	case "host":
 		return agent.Collect{Host: new(agent.Host)}, nil
 	case "connections":
@@ -187,7 +187,7 @@ func agentProbe(s string) (agent.Probe, error) {
 	case "grpc":
 		return agent.Probe{GRPC: &agent.GRPCProbe{Address: u.Host, Service: strings.Trim(u.Path, "/")}}, nil
 	}
-	return agent.Probe{}, fmt.Errorf("unknown scheme %q: expected http, https, tcp or grpc", u.Scheme)
+	return agent.Probe{}, fmt.Errorf("expected the scheme http, https, tcp or grpc")
 }
 
 // urls is where the services database is.

@@ -44,6 +44,9 @@ var mistakes = []struct {
 	{"redis://:secret@127.0.0.1", exitUsage, `unknown command "(a URL)"`},
 	{"-rredis://:secret@127.0.0.1 status", exitUsage, "unknown shorthand flag: 'r'; see"},
 	{"status --redis redis://:Sup3rSecret/xyz@127.0.0.1", exitUsage, "an @ stands behind a /"},
+	{"agent --probe http://admin:Sup3rSecret/xyz@127.0.0.1/health", exitUsage, `flag --probe: "(a URL)": expected a URL`},
+	{"agent --probe ftp://u:Sup3rSecret@h", exitUsage, `flag --probe: "(a URL)": expected the scheme http, https, tcp or grpc`},
+	{"agent --probe u:Sup3rSecret@h", exitUsage, `flag --probe: "(a URL)": expected a URL`},
 	{"service set www.example.org --answers 0", exitUsage, `expected a whole number from 1 to 8`},
 	{"server set www.example.org web1 --port 0", exitUsage, `expected a whole number from 1 to 65535`},
 	{"service set www.example.org --answers 9", exitUsage, `: expected a whole number from 1 to 8`},
@@ -94,7 +97,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("farm %s: got exit code %d, want %d; standard error %q, want %q in it; output %q",
 				tc.args, got.code, tc.code, got.err, tc.want, got.out)
 		}
-		if strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "farm: ") || strings.Contains(got.err, "secret") {
+		if strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "farm: ") || strings.Contains(got.err, "ecret") {
 			t.Errorf("farm %s: standard error %q: want one line without secrets", tc.args, got.err)
 		}
 	}

@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer, env func(string) string) int {
 	root.SetArgs(longFlags(root, args))
 	err := root.Execute()
 	if err != nil {
-		fmt.Fprintln(stderr, "farm: "+oneLine(err.Error()))
+		fmt.Fprintln(stderr, "farm: "+oneLine(suggest.ShownQuotes(err.Error())))
 	}
 	return codeOf(err, a.started)
 }
@@ -170,15 +170,7 @@ func unknownCommand(c *cobra.Command, name string) error {
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
-	return usagef("unknown command %q for %q%s; see %s --help", withoutURL(name), c.CommandPath(), didYouMean(name, names), c.CommandPath())
-}
-
-// withoutURL is a text that errors may repeat: a URL may hold a password.
-func withoutURL(text string) string {
-	if strings.Contains(text, "://") || strings.Contains(text, "@") {
-		return "(a URL)"
-	}
-	return text
+	return usagef("unknown command %q for %q%s; see %s --help", suggest.Shown(name), c.CommandPath(), didYouMean(name, names), c.CommandPath())
 }
 
 // helpCommand shows the help of a command, and fails if there is none of the name.
@@ -235,12 +227,15 @@ func explainFlag(c *cobra.Command, err error) error {
 		if _, isOurs := invalid.GetFlag().Value.(*value); !isOurs && expectedByType[invalid.GetFlag().Value.Type()] != "" {
 			text = "expected " + expectedByType[invalid.GetFlag().Value.Type()]
 		}
-		return usagef("flag --%s: %q: %s", invalid.GetFlag().Name, withoutURL(invalid.GetValue()), text)
+		return usagef("flag --%s: %q: %s", invalid.GetFlag().Name, suggest.Shown(invalid.GetValue()), suggest.ShownQuotes(text))
 	case errors.As(err, &missing):
 		return usagef("flag --%s: expected a value; see %s --help", missing.GetFlag().Name, c.CommandPath())
 	}
 	text := err.Error()
 	name, isUnknown := strings.CutPrefix(text, "unknown flag: --")
+	if isUnknown {
+		text = "unknown flag: --" + suggest.Shown(name)
+	}
 	if !isUnknown {
 		short, _, _ := strings.Cut(text, " in -")
 		if strings.HasPrefix(text, "unknown shorthand flag") {

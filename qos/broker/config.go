@@ -48,7 +48,7 @@ func Parse(b []byte) (Config, error) { return conf.Parse[Config](b, expected) }
 func expected(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
-		return "expected a duration with its unit, such as 2s"
+		return "expected a duration, such as 2s"
 	case t.Kind() == reflect.Bool:
 		return "expected true or false"
 	case t.Kind() == reflect.String:
