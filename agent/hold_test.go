@@ -149,18 +149,23 @@ func TestNoOtherSourceStepsIn(t *testing.T) {
 // The log says once that a source's last health stands no longer, and once that there is one again.
 func TestUnknownHealthIsLogged(t *testing.T) {
 	log := new(record)
-	s := source{name: "collect[0].haproxy", policy: holdPolicy{health: time.Minute}}
+	s := source{name: "collect[0].haproxy", policy: holdPolicy{health: time.Minute}, held: heldSample{known: true}}
 	a := &agent{log: slog.New(slog.NewTextHandler(log, nil)), unknown: make(map[string]bool)}
 	for _, unknown := range []bool{false, true, true, false, false} {
 		a.noteHealth(&s, &Sample{Health: Degraded, unknownHealth: unknown})
 	}
 	for _, want := range []string{
-		`level=WARN msg="collector has said no health for too long" collector=collect[0].haproxy hold=1m0s counts_as=degraded`,
+		`level=WARN msg="collector has not reported health for longer than its hold" collector=collect[0].haproxy hold=1m0s counts_as=degraded`,
 		`level=INFO msg="collector says health again" collector=collect[0].haproxy`,
 	} {
 		if log.count(want) != 1 || log.count("\n") != 2 {
 			t.Errorf("the log is\n%swant once %s", log.text.String(), want)
 		}
+	}
+	s.held.known = false
+	a.noteHealth(&s, &Sample{Health: Degraded, unknownHealth: true})
+	if want := `msg="collector has not reported health yet" collector=collect[0].haproxy`; log.count(want) != 1 {
+		t.Errorf("the log is\n%swant once %s", log.text.String(), want)
 	}
 	if strings.Contains(log.text.String(), "ERROR") {
 		t.Error("unknown health is an error")

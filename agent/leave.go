@@ -61,7 +61,11 @@ func (a *agent) remove(life context.Context) {
 				a.log.Warn("cannot leave; the lease will run out", "service", p.service, "error", err)
 				return
 			}
-			a.log.Info("server leaves", "service", p.service, "server", s.id, "left", outcome == store.Accepted)
+			text := "server has left the service"
+			if outcome != store.Accepted {
+				text = "server stays in the service: an operator registered it, or another agent has it"
+			}
+			a.log.Info(text, "service", p.service, "server", s.id)
 		}
 	}
 }

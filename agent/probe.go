@@ -77,7 +77,11 @@ func (p *probing) once(ctx context.Context) {
 	}
 	if err == nil && drain != p.drain {
 		p.drain = drain
-		p.log.Info("probe changes its wish to drain", "probe", p.name, "drain", drain)
+		text := "probe no longer asks to drain the server"
+		if drain {
+			text = "probe asks to drain the server"
+		}
+		p.log.Info(text, "probe", p.name)
 	}
 	// An agent in doubt of itself takes longer to call another one down.
 	p.state = before.next(err == nil, p.rise, p.fall+p.self.level())

@@ -88,7 +88,11 @@ func (a *agent) noteHealth(s *source, sample *Sample) {
 	}
 	a.unknown[s.name] = sample.unknownHealth
 	if sample.unknownHealth {
-		a.log.Warn("collector has said no health for too long", "collector", s.name, "hold", s.policy.health, "counts_as", sample.Health)
+		text := "collector has not reported health for longer than its hold"
+		if !s.held.known {
+			text = "collector has not reported health yet"
+		}
+		a.log.Warn(text, "collector", s.name, "hold", s.policy.health, "counts_as", sample.Health)
 		return
 	}
 	a.log.Info("collector says health again", "collector", s.name)
@@ -185,9 +189,21 @@ func (a *agent) settle(ctx context.Context, s *subject, p *place, drain bool) er
 	}
 	p.drained = drain
 	if !a.draining {
-		a.log.Info("a source asks for an admin state", "service", p.service, "server", s.id, "admin", state, "operator_overrides", kept)
+		a.log.Info(textOfAdmin(state, kept), "service", p.service, "server", s.id)
 	}
 	return nil
+}
+
+// textOfAdmin is what the log says when a collector or a probe asked for the server to be drained, or no longer asks.
+func textOfAdmin(state steer.AdminState, kept bool) string {
+	text := "server is drained, as a collector or a probe asks"
+	if state == steer.Ready {
+		text = "server is no longer drained: no collector or probe asks for it"
+	}
+	if kept {
+		text += "; an operator has set another state, and it stands"
+	}
+	return text
 }
 
 // register registers the server and takes back a drain that an earlier run of an agent left behind. What an operator
@@ -207,7 +223,11 @@ func (a *agent) register(ctx context.Context, s *subject, p *place, drain bool) 
 		}
 	}
 	p.registered = true
-	a.log.Info("server is registered", "service", p.service, "server", s.id, "kept", kept)
+	text := "server is registered"
+	if kept {
+		text = "server is registered as an operator wrote it, not as the configuration has it"
+	}
+	a.log.Info(text, "service", p.service, "server", s.id)
 	return nil
 }
 

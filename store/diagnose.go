@@ -86,6 +86,8 @@ func (t *Target) hint(err error) string {
 		return "it is no Cluster: expected one URL, without cluster=true"
 	case has("MOVED "), has("CROSSSLOT"):
 		return "it is a node of a Cluster: expected ?cluster=true in its URL"
+	case t.opts.MasterName != "" && has("unknown command"):
+		return "this is no Sentinel: expected the URL redis://HOST:PORT, or the port of a Sentinel (26379)"
 	case t.opts.MasterName != "" && has("sentinels") && has("redis: nil"):
 		return "the Sentinels answer, and none knows a master of the name in the URL (SENTINEL MASTERS lists them)"
 	case has("x509:"), has("certificate"):

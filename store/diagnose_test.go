@@ -28,6 +28,7 @@ func TestWrongRedis(t *testing.T) {
 		{"one node of a Cluster", cluster.URLs[0], "this is a node of a Cluster: expected ?cluster=true"},
 		{"a Cluster that is none", plain.URL + "?cluster=true", "no Cluster: expected one URL, without cluster=true"},
 		{"a Sentinel as a server", "redis://" + sentinel.Sentinel.Addr, "this is a Sentinel: expected the URL redis+sentinel://HOST:PORT/MASTER"},
+		{"a server as a Sentinel", "redis+sentinel://" + plain.Addr + "/farm", "this is no Sentinel: expected the URL redis://HOST:PORT"},
 		{"a wrong master", "redis+sentinel://" + sentinel.Sentinel.Addr + "/farn", "none knows a master of the name in the URL"},
 		{"Redis 6, a fake of it", "redis://" + fakeRedis(t, "6.0.20"), "this is Redis 6.0.20: expected 7.0 or later, or Valkey 8.0 or later"},
 	} {

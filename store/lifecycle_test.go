@@ -299,7 +299,7 @@ func TestWriteWithoutAPassword(t *testing.T) {
 	r := storetest.Start(t)
 	r.Do("CONFIG", "SET", "requirepass", "secret")
 	_, err := dial(t, r.URL).PutServer(context.Background(), www, server("a", "192.0.2.1"), store.ByAgent)
-	if err == nil || !strings.Contains(err.Error(), "expected a password in the URL") || store.IsInvalid(err) {
+	if err == nil || !strings.Contains(err.Error(), "its URL needs a user or a password") || store.IsInvalid(err) {
 		t.Errorf("got %v", err)
 	}
 }

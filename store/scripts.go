@@ -95,7 +95,7 @@ func refusal(err error) error {
 		}
 		// Without a password Redis does not even read a command of this many arguments, and says so in its own terms.
 		if strings.Contains(e.Error(), "unauthenticated") {
-			return fmt.Errorf("%w: expected a password in the URL", err)
+			return fmt.Errorf("NOAUTH Authentication required. (%w)", err)
 		}
 	}
 	return err

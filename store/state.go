@@ -321,7 +321,7 @@ func (s *Store) saved(version uint64, err error) {
 	defer s.mu.Unlock()
 	switch {
 	case err != nil && s.tally.saveErr == "":
-		s.cfg.Logger.warn("state file: %s; trying on", err)
+		s.cfg.Logger.warn("state file: %s; tries again every %v", err, saveEvery)
 	case err == nil && s.tally.saveErr != "":
 		s.cfg.Logger.info("state file %s: written again", s.cfg.StateFile)
 	}

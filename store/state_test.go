@@ -134,7 +134,7 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 	}
 	s.save()
 	s.save()
-	if len(log) != 1 || !strings.Contains(log[0], "trying on") {
+	if len(log) != 1 || !strings.Contains(log[0], "tries again every") {
 		t.Errorf("log %q, want one line", log)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {

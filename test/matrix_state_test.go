@@ -36,7 +36,7 @@ func TestStateDisk(t *testing.T) {
 	fill(t, ballast)
 	db.server(service, "web4", "192.0.2.4")
 	db.report(service, "web4", 0.3)
-	c.says("trying on")
+	c.says("tries again every")
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
 
 	// Killed now, without a database.
@@ -49,7 +49,7 @@ func TestStateDisk(t *testing.T) {
 	}
 	redis.Cont()
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
-	c.says("trying on")
+	c.says("tries again every")
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +57,9 @@ func TestStateDisk(t *testing.T) {
 
 	t.Log("read-only")
 	remount(t, disk, syscall.MS_RDONLY)
-	before := strings.Count(c.log.String(), "trying on")
+	before := strings.Count(c.log.String(), "tries again every")
 	db.server(service, "web5", "192.0.2.5")
-	await(t, "the server to say so", func() bool { return strings.Count(c.log.String(), "trying on") > before })
+	await(t, "the server to say so", func() bool { return strings.Count(c.log.String(), "tries again every") > before })
 	awaitGiven(t, c.addr, service, "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5")
 	remount(t, disk, 0)
 	await(t, "the state file to be written again", func() bool { return holds(t, state, "192.0.2.5") })
