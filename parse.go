@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -231,8 +232,8 @@ type host struct {
 	line    int
 }
 
-// checkHosts tests that no server's name is another server's or a service's with other addresses. With rewrite no such name is
-// answered.
+// checkHosts tests that no server's name is another server's, a service's or a name server's with other addresses. With rewrite no such
+// name is answered.
 func (p *parser) checkHosts() error {
 	if p.conf.rewrite {
 		return nil
@@ -244,12 +245,23 @@ func (p *parser) checkHosts() error {
 		if servers, ok := p.conf.servers[name]; ok && !(len(servers) == 1 && steer.SameHost(&servers[0], &h.server)) {
 			return h.conflict(name, "service "+name)
 		}
+		if h.isBeside(p.conf.ns, name) {
+			return h.conflict(name, "name server "+name)
+		}
 		if other := first[name]; other != nil && !steer.SameHost(&other.server, &h.server) {
 			return h.conflict(name, "server "+h.server.ID+" of "+other.service)
 		}
 		first[name] = h
 	}
 	return nil
+}
+
+// isBeside reports whether a name is that of a name server at other addresses than the server's. One without addresses is where the
+// queries come in.
+func (h *host) isBeside(ns []steer.NameServer, name string) bool {
+	return slices.ContainsFunc(ns, func(ns steer.NameServer) bool {
+		return ns.Name == name && !steer.SameHost(&steer.Server{Addresses: ns.Addresses}, &h.server)
+	})
 }
 
 // conflict is the error, at the server's line, of a name that stands for two things.
@@ -428,6 +440,45 @@ func readNS(p *parser, args []string, conf *config) error {
 		return p.Errf("ns %s is given more than once", name)
 	}
 	addrs, err := p.addresses("ns "+name, nil, args[1:])
-	conf.ns = append(conf.ns, steer.NameServer{Name: name, Addresses: addrs})
+	ns := steer.NameServer{Name: name, Addresses: addrs}
+	conf.ns = append(conf.ns, ns)
+	p.checkNameServer(&ns)
 	return err
+}
+
+// checkNameServer tests, once the block is read, that a service with the name of a name server agrees with it: its name is no alias
+// (RFC 2181 section 10.3), and it is at the same addresses. With rewrite no such name is answered.
+func (p *parser) checkNameServer(ns *steer.NameServer) {
+	name := ns.Name
+	alias := p.Errf("ns %s: service %s is answered with a CNAME, or may be: expected servers with addresses, and no fallback", name, name)
+	elsewhere := p.Errf("ns %s: service %s is at other addresses: expected the addresses of its servers after ns %s", name, name, name)
+	p.later = append(p.later, func() error {
+		i := slices.IndexFunc(p.conf.services, func(s steer.Service) bool { return s.Name == name })
+		if i < 0 || p.conf.rewrite {
+			return nil
+		}
+		servers, isName := p.conf.servers[name], func(s steer.Server) bool { return s.Target != "" }
+		named := len(p.conf.services[i].Fallback) > 0 || slices.ContainsFunc(servers, isName)
+		switch {
+		case named && !p.isFlat(&p.conf.services[i]):
+			return alias
+		case !named && len(servers) > 0 && !haveAll(servers, ns.Addresses):
+			return elsewhere
+		}
+		return nil
+	})
+}
+
+// isFlat reports whether names are answered as the addresses that they have: where a zone begins, always.
+func (p *parser) isFlat(s *steer.Service) bool {
+	flatten := cmp.Or(s.Flatten, p.conf.defaults.Flatten)
+	return slices.Contains(p.conf.zones, s.Name) || flatten != nil && *flatten
+}
+
+// haveAll reports whether there are addresses, and each is a server's.
+func haveAll(servers []steer.Server, addrs []netip.Addr) bool {
+	stray := func(a netip.Addr) bool {
+		return !slices.ContainsFunc(servers, func(s steer.Server) bool { return slices.Contains(s.Addresses, a) })
+	}
+	return len(addrs) > 0 && !slices.ContainsFunc(addrs, stray)
 }

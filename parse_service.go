@@ -49,6 +49,7 @@ func readService(p *parser, args []string, conf *config) error {
 	if _, ok := conf.servers[name]; ok {
 		return p.Errf("service %s is given more than once", name)
 	}
+	p.checkNotExplained(name)
 	b := &serviceBlock{service: &steer.Service{Name: name}}
 	if err := readBlock(p, serviceProperties, b); err != nil {
 		return err
@@ -59,6 +60,17 @@ func readService(p *parser, args []string, conf *config) error {
 	conf.services = append(conf.services, *b.service)
 	conf.servers[name] = b.servers
 	return nil
+}
+
+// checkNotExplained refuses a service, once the block is read, whose name asks why the answers of another are what they are.
+func (p *parser) checkNotExplained(name string) {
+	hidden := p.Errf("service %s: with explain, names with %s in front are explanations: expected another name", name, explainLabel)
+	p.later = append(p.later, func() error {
+		if strings.HasPrefix(name, explainLabel) && p.conf.explain.trie != nil {
+			return hidden
+		}
+		return nil
+	})
 }
 
 // readPolicy reads: policy NAME, or: policy predict [first F], where F is the part of the clients that take the first address of
@@ -180,6 +192,15 @@ func readFlatten(p *parser, args []string, b *serviceBlock) error {
 		return p.Errf("flatten: expected no argument, or off, not %q", strings.Join(args, " "))
 	}
 	b.service.Flatten = new(len(args) == 0)
+	if *b.service.Flatten {
+		rewrites := p.Err("flatten and rewrite: expected one of them")
+		p.later = append(p.later, func() error {
+			if p.conf.rewrite {
+				return rewrites
+			}
+			return nil
+		})
+	}
 	return nil
 }
 

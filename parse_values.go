@@ -107,7 +107,7 @@ func (p *parser) addresses(what string, options []string, args []string) ([]neti
 		switch {
 		case err != nil || a.Zone() != "":
 			return nil, p.Errf("%s: expected an IP address%s, not %q%s", what, orOption(options), arg, suggest.DidYouMean(suggest.Words(arg, options)))
-		case a.IsUnspecified() || a.IsMulticast():
+		case store.CheckAddress(a) != nil:
 			return nil, p.Errf("%s: expected the address of a host, not %s", what, arg)
 		case slices.Contains(addrs, a):
 			return nil, p.Errf("%s: %s is given more than once", what, arg)

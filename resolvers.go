@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/coredns-farm/farm/steer"
+	"github.com/coredns-farm/farm/store"
 
 	cparse "github.com/coredns/coredns/plugin/pkg/parse"
 	"github.com/miekg/dns"
@@ -49,12 +51,22 @@ func readUpstream(p *parser, args []string, conf *config) error {
 		if strings.Contains(a, "://") {
 			return p.Errf("upstream: expected resolvers over plain DNS, not %q", a)
 		}
+		if !hasPort(a) {
+			return p.Errf("upstream: expected a port from 1 to 65535, not %q", a)
+		}
 	}
 	if len(addrs) > maxUpstreams {
 		return p.Errf("upstream: expected at most %d resolvers", maxUpstreams)
 	}
 	conf.upstream = addrs
 	return nil
+}
+
+// hasPort reports whether HOST:PORT has a port that there can be.
+func hasPort(hostPort string) bool {
+	_, port, err := net.SplitHostPort(hostPort)
+	n, notNumber := strconv.ParseUint(port, 10, 16)
+	return err == nil && notNumber == nil && n > 0
 }
 
 // newResolvers returns the resolvers at the addresses; without any, those of the host.
@@ -124,7 +136,7 @@ func addressesIn(m *dns.Msg, family steer.Family) (addrs []netip.Addr, ttl uint3
 	for _, rr := range m.Answer {
 		ttl = min(ttl, rr.Header().Ttl)
 		a, ok := addressOf(rr)
-		if ok && rr.Header().Rrtype == typeOf(family) && !a.IsUnspecified() && !a.IsMulticast() && len(addrs) < steer.MaxAddresses {
+		if ok && rr.Header().Rrtype == typeOf(family) && store.CheckAddress(a) == nil && len(addrs) < steer.MaxAddresses {
 			addrs = append(addrs, a)
 		}
 	}

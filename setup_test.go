@@ -214,6 +214,24 @@ var setupErrors = []struct{ block, want string }{
 	{"farm example.org {\n service a.example.org {\n flatten\n flatten off\n}\n}", "flatten is given more than once"},
 	{"farm example.org {\n upstream\n}", "upstream: expected the addresses of resolvers"},
 	{"farm example.org {\n upstream ns.example.org\n}", "upstream: not an IP address or file"},
+	{"farm example.org {\n upstream 127.0.0.1:99999\n}", `upstream: expected a port from 1 to 65535, not "127.0.0.1:99999"`},
+	{"farm example.org {\n upstream [2001:db8::1]:0\n}", "upstream: expected a port from 1 to 65535"},
+	{"farm example.org {\n flatten\n rewrite\n}", "Testfile:2 - Error during parsing: flatten and rewrite: expected one of them"},
+	{"farm example.org {\n rewrite\n service a.example.org {\n flatten\n }\n}", "Testfile:4 - Error during parsing: flatten and rewrite"},
+	{"farm example.org {\n service _farm.a.example.org\n explain 127.0.0.1\n}",
+		"Testfile:2 - Error during parsing: service _farm.a.example.org.: with explain, names with _farm. in front are explanations"},
+	{"farm example.org {\n ns al.example.org\n service al.example.org {\n server a www.example.net\n }\n}",
+		"Testfile:2 - Error during parsing: ns al.example.org.: service al.example.org. is answered with a CNAME"},
+	{"farm example.org {\n service al.example.org {\n server a 192.0.2.1\n fallback www.example.net\n }\n ns al.example.org 192.0.2.1\n}",
+		"Testfile:6 - Error during parsing: ns al.example.org.: service al.example.org. is answered with a CNAME, or may be"},
+	{"farm example.org {\n ns ns1.example.org 192.0.2.53\n service ns1.example.org {\n server a 192.0.2.1\n }\n}",
+		"Testfile:2 - Error during parsing: ns ns1.example.org.: service ns1.example.org. is at other addresses"},
+	{"farm example.org {\n ns ns1.www.example.org\n service www.example.org {\n server ns1 192.0.2.1\n }\n}",
+		"Testfile:4 - Error during parsing: server ns1: its name ns1.www.example.org. is that of name server ns1.www.example.org., with other addresses"},
+	{inService("server a fe80::1"), "expected the address of a host, not fe80::1"},
+	{inService("server a 169.254.1.1"), "expected the address of a host, not 169.254.1.1"},
+	{inService("server a ::ffff:169.254.1.1"), "expected the address of a host, not ::ffff:169.254.1.1"},
+	{inService("server a 255.255.255.255"), "expected the address of a host, not 255.255.255.255"},
 	{"farm example.org {\n upstream tls://192.0.2.1\n}", "upstream: expected resolvers over plain DNS"},
 	{"farm example.org {\n upstream 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 192.0.2.9\n}", "upstream: expected at most 8 resolvers"},
 }
@@ -381,6 +399,25 @@ func TestZonesOf(t *testing.T) {
 	}
 	if newZones([]string{"."}).of("anything.") == nil {
 		t.Error("The root zone has nothing")
+	}
+}
+
+// What looks like what is refused, and can be meant.
+func TestParseTakes(t *testing.T) {
+	for _, block := range []string{
+		"ns ns1.example.org 192.0.2.1\nservice ns1.example.org {\nserver a 192.0.2.1\nserver b 192.0.2.2\n}",
+		"ns ns1.example.org 192.0.2.1\nservice ns1.example.org",
+		"ns ns1.www.example.org 192.0.2.1\nservice www.example.org {\nserver ns1 192.0.2.1\n}",
+		"ns example.org 192.0.2.1\nservice example.org {\nserver a www.example.net\n}",
+		"service _farm.a.example.org",
+		"rewrite\nflatten off",
+		"upstream 127.0.0.1:5353 [::1]:53 192.0.2.1",
+		"service a.example.org {\nserver a 127.0.0.1 ::1\n}",
+		"service a.example.org {\nserver a 192.0.2.1\nfallback b.example.org\n}\nservice b.example.org {\nserver b 192.0.2.2\nfallback a.example.org\n}",
+	} {
+		if _, err := parse(caddy.NewTestController("dns", "farm example.org {\n"+block+"\n}")); err != nil {
+			t.Errorf("%s\n%v", block, err)
+		}
 	}
 }
 

@@ -111,8 +111,8 @@ func (v *validation) whereabouts(c *Config) {
 	v.expect(len(c.Addresses) <= maxAddresses, "addresses", fmt.Sprintf("at most %d", maxAddresses))
 	for i, a := range c.Addresses {
 		ip, err := netip.ParseAddr(a)
-		v.expect(err == nil && ip.Zone() == "" && !ip.IsUnspecified() && !ip.IsMulticast(),
-			fmt.Sprintf("addresses[%d]", i), "an IPv4 or IPv6 address")
+		v.expect(err == nil && store.CheckAddress(ip) == nil,
+			fmt.Sprintf("addresses[%d]", i), "an IPv4 or IPv6 address that is not link-local")
 	}
 	v.number("port", float64(c.Port), maxPort)
 	v.number("capacity", c.Capacity, maxCapacity)

@@ -270,9 +270,23 @@ func checkPlace(s *steer.Server) error {
 		return bad("count", "%d addresses: expected 1 to %d, or a target", len(s.Addresses), steer.MaxAddresses)
 	}
 	for _, a := range s.Addresses {
-		if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
-			return bad("range", "address %s: expected a unicast address without a zone", a)
+		if err := CheckAddress(a); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// CheckAddress says what is wrong with an address as that of a server, nil if nothing is. A link-local address means another host on
+// every link.
+func CheckAddress(a netip.Addr) error {
+	switch u := a.Unmap(); {
+	case !a.IsValid() || a.Zone() != "" || u.IsUnspecified() || u.IsMulticast() || u == broadcast:
+		return bad("range", "address %s: expected a unicast address without a zone", a)
+	case u.IsLinkLocalUnicast():
+		return bad("range", "address %s: expected one that is not link-local", a)
 	}
 	return nil
 }
