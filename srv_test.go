@@ -101,7 +101,7 @@ func TestHostNamesInConflict(t *testing.T) {
 			server web2 192.0.2.2 port 80
 		}
 		service example.org {
-			server ns1 192.0.2.54 port 80
+			server ns1 192.0.2.53 port 80
 			server a 192.0.2.55 port 80
 		}
 	}`)
@@ -109,6 +109,9 @@ func TestHostNamesInConflict(t *testing.T) {
 	snap := f.source.Load()
 	moved := *snap.Farm("_grpc._tcp.api.example.org.").Servers[0]
 	moved.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+	top := snap.Farm("example.org.")
+	ns1, a := *top.Servers[top.ByID("ns1")], top.Servers[top.ByID("a")]
+	ns1.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.54")}
 	build := func(service string, servers ...*steer.Server) *steer.Farm {
 		in := steer.Input{Service: steer.Service{Name: service}, Now: at}
 		for _, s := range servers {
@@ -117,7 +120,7 @@ func TestHostNamesInConflict(t *testing.T) {
 		return steer.Build(in)
 	}
 	farms := []*steer.Farm{
-		snap.Farm("api.example.org."), snap.Farm("www.example.org."), snap.Farm("example.org."),
+		snap.Farm("api.example.org."), snap.Farm("www.example.org."), build("example.org.", a, &ns1),
 		build("_grpc._tcp.api.example.org.", &moved),
 		build("web1.www.example.org.", &steer.Server{ID: "x", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}}),
 	}

@@ -15,7 +15,7 @@ import (
 // and has the picked servers' addresses as hints: browsers pass over records that point elsewhere (Chromium makes no
 // second lookup), and the name's A and AAAA are of the same servers.
 func (f *Farm) svcb(q *query, farm *steer.Farm) *dns.Msg {
-	p := f.decide(q, farm, steer.KindHTTPS, steer.AnyFamily)
+	p := f.decide(q, farm, steer.KindHTTPS, farm.FamilyFor(q.recordType()))
 	switch {
 	case p.Rung == steer.Fallback:
 		return f.fallBack(q, farm, p)

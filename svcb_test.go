@@ -190,6 +190,26 @@ AR c.mixed.example.org. 20 IN A 192.0.2.12
 	}
 }
 
+// Where only some servers speak https, every lookup is answered with these, whichever are drawn.
+func TestHTTPSOfTheServersThatSpeakIt(t *testing.T) {
+	for _, tc := range []struct{ lines, want string }{
+		{"server p 192.0.2.50 port 443\nserver q 192.0.2.51", "AN one.example.org. 20 IN HTTPS 1 . ipv4hint=\"192.0.2.50\"\n"},
+		{"answers 1\nserver p 192.0.2.50 port 443\nserver q 192.0.2.51", "AN one.example.org. 20 IN HTTPS 1 . ipv4hint=\"192.0.2.50\"\n"},
+		{"answers 1\nserver p 192.0.2.50 port 443\nserver q 192.0.2.51 port 8080",
+			"AN one.example.org. 20 IN HTTPS 1 p.one.example.org. ipv4hint=\"192.0.2.50\"\nAR p.one.example.org. 20 IN A 192.0.2.50\n"},
+		{"answers 1\nserver p 192.0.2.50 port 8443\nserver q 192.0.2.51", "NS example.org. 5 IN SOA ns.example.org. hostmaster.example.org. 7 14400 3600 1209600 5\n"},
+	} {
+		for _, policy := range steer.Policies {
+			f := newTestFarm(t, "farm example.org {\nservice one.example.org {\npolicy "+string(policy)+"\n"+tc.lines+"\n}\n}")
+			for range 12 {
+				if got := sections(mustAsk(t, f, "one.example.org.", dns.TypeHTTPS)); got != tc.want {
+					t.Fatalf("%s, %s: got\n%swant\n%s", tc.lines, policy, got, tc.want)
+				}
+			}
+		}
+	}
+}
+
 // No record stands twice in an answer, and one that does not stand twice leaves room for another server.
 func TestServersAtOneAddress(t *testing.T) {
 	for _, policy := range steer.Policies {

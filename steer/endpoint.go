@@ -64,7 +64,22 @@ func (f *Farm) HTTPSPort() uint16 { return httpsPort(f.Service.Name) }
 // SpeaksHTTPS reports whether anything says that a server at a port speaks https: an HTTPS record sends browsers there, whatever
 // the server speaks (RFC 9460 section 9.5). The service's protocols do, and the port of https or the one that is in the name.
 func (f *Farm) SpeaksHTTPS(port uint16) bool {
-	return len(f.Service.ALPN) > 0 || port == defaultHTTPS || port == httpsPort(f.Service.Name)
+	return len(f.Service.ALPN) > 0 || f.isSecure(port)
+}
+
+// isSecure reports whether a port says that https is spoken there.
+func (f *Farm) isSecure(port uint16) bool {
+	return port == defaultHTTPS || port == httpsPort(f.Service.Name)
+}
+
+// FamilyFor returns which servers an answer of a type that tells ports is made of. Where only some servers speak https, HTTPS is of
+// these, whichever are drawn: a set of records that comes and goes with the turn would have browsers go back and forth between http
+// and https. Where none does, there is no record, and any of them tells why.
+func (f *Farm) FamilyFor(t RecordType) Family {
+	if t == HTTPS && len(f.Service.ALPN) == 0 && f.families&Secure != 0 {
+		return Secure
+	}
+	return AnyFamily
 }
 
 // TellsPorts reports whether an answer of a type tells servers at one address apart by their ports.
@@ -72,14 +87,11 @@ func (f *Farm) TellsPorts(t RecordType) bool {
 	return t == SRV || (t == SVCB || t == HTTPS) && !f.OneEndpoint(t)
 }
 
-// Withheld returns why the ports keep a picked server out of an answer of a type. The one HTTPS record of a service whose servers
-// have one port hangs on all of them, and not on who is picked.
+// Withheld returns why its port keeps a server out of an answer of a type.
 func (f *Farm) Withheld(t RecordType, s *Server) Omission {
 	switch {
 	case t == SRV && s.Port == 0:
 		return NoPort
-	case t == HTTPS && f.OneEndpoint(t) && slices.ContainsFunc(f.Ports(), f.SpeaksHTTPS):
-		return NotOmitted
 	case t == HTTPS && !f.SpeaksHTTPS(s.Port):
 		return NoHTTPS
 	}

@@ -73,14 +73,16 @@ type State struct {
 // Family is a set of address families.
 type Family uint8
 
-// The families. Named is a server whose address is a name.
+// The families. Named is a server whose address is a name. Secure is one more thing that a client may need: a server whose port says that
+// it speaks https.
 const (
-	V4    Family = 1 << iota
-	V6           //
-	Named        //
+	V4     Family = 1 << iota
+	V6            //
+	Named         //
+	Secure        //
 )
 
-// AnyFamily is every family.
+// AnyFamily is every family of addresses.
 const AnyFamily = V4 | V6 | Named
 
 // FamilyOf returns the family of an address.
@@ -208,6 +210,9 @@ func (f *Farm) identify(members []Member, indexed bool) {
 		f.hashes[i] = hashString(m.Server.ID)
 		f.byID[i] = int32(i)
 		f.State[i].Family = m.Server.families()
+		if f.isSecure(m.Server.Port) {
+			f.State[i].Family |= Secure
+		}
 		f.families |= f.State[i].Family
 		f.notePort(m.Server.Port)
 	}
@@ -539,7 +544,7 @@ func (f *Farm) ByAddress(a netip.Addr) int {
 }
 
 // Families returns the families of all servers together.
-func (f *Farm) Families() Family { return f.families }
+func (f *Farm) Families() Family { return f.families & AnyFamily }
 
 // FallsBack reports whether the clients of a region are answered with a fallback name, for want of servers.
 func (f *Farm) FallsBack(region int) bool { return f.view(region).rung == Fallback }

@@ -231,6 +231,9 @@ type candidate struct {
 
 func (w *world) explain(f *steer.Farm, regions *steer.Regions, l *lookup, r *right, p *replicaView) *explanation {
 	q := steer.Query{Client: l.client, Family: families[l.qtype], Chance: l.chance, Now: w.Now}
+	if t := recordTypes[l.qtype]; t == steer.HTTPS {
+		q.Family = f.FamilyFor(t)
+	}
 	q.Ports = f.TellsPorts(recordTypes[l.qtype])
 	r.ask(&q, f)
 	if l.region != "" {

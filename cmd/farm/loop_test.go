@@ -23,6 +23,21 @@ func TestExplainLeavesOutWhatAnswersDo(t *testing.T) {
 	}
 }
 
+// Servers that do not speak https are told of, whichever are drawn.
+func TestExplainHTTPSOfTheServersThatSpeakIt(t *testing.T) {
+	f, _ := onRedis(t)
+	f.ok("server", "set", "one.example.org", "p", "--address", "192.0.2.50", "--port", "443")
+	f.ok("server", "set", "one.example.org", "q", "--address", "192.0.2.51")
+	for _, chance := range []string{"1", "2", "3", "4"} {
+		got := f.ok("explain", "one.example.org", "--type", "HTTPS", "--chance", chance)
+		for _, want := range []string{"of no region: p\n", "no HTTPS record of q: neither alpn nor its port says that it speaks https\n"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("Chance %s: got\n%s\nwant %q in it", chance, got, want)
+			}
+		}
+	}
+}
+
 func TestLoopsAreRefused(t *testing.T) {
 	f, r := onRedis(t)
 	f.ok("server", "set", "a.example.org", "s", "--target", "b.example.org")

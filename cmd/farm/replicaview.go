@@ -70,6 +70,9 @@ func (w *world) answer(x *explanation, f *steer.Farm, e *steer.Explanation, q *s
 		}
 		x.Answers = append(x.Answers, id)
 	}
+	if q.Family == steer.Secure && a.Form == steer.SVCBForm {
+		x.Withheld = append(x.Withheld, insecure(f, e)...)
+	}
 	if a.Form == steer.SRVForm {
 		for _, b := range steer.Backups(f, q, &e.Pick, nil) {
 			if w.snap.Omits(f, f.Servers[b.Server], asked) == steer.NotOmitted {
@@ -78,6 +81,17 @@ func (w *world) answer(x *explanation, f *steer.Farm, e *steer.Explanation, q *s
 		}
 	}
 	x.Note = joined(x.Note, p.notes(f, &a)...)
+}
+
+// insecure tells which servers of the tier that was picked from have no HTTPS record, and why: they are passed over when others have.
+func insecure(f *steer.Farm, e *steer.Explanation) (lines []string) {
+	for i := range e.Candidates {
+		c := &e.Candidates[i]
+		if why := f.Withheld(steer.HTTPS, c.Server); why != steer.NotOmitted && c.Tier == e.Pick.Tier {
+			lines = append(lines, c.Server.ID+": "+why.String())
+		}
+	}
+	return lines
 }
 
 // notes say what the replicas know of an answer, and the database does not.
