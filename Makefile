@@ -17,6 +17,7 @@ SYFT = github.com/anchore/syft/cmd/syft@v1.18.1
 
 test: setup lint stock
 	go test -run "Alloc|Stack" . ./qos
+	go test -run NoHarm ./sim/world
 	go test -race -timeout 20m ./...
 
 setup:

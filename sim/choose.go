@@ -18,7 +18,8 @@ const maxFile = 1 << 20
 // scenarioName is what a scenario may be called: plots are files of that name.
 var scenarioName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// chooseScenarios reads a list with commas: names of built-in scenarios, YAML files, or all.
+// chooseScenarios reads a list with commas: names of built-in scenarios, all of them, names of farms, farms for all of them,
+// or YAML files.
 func chooseScenarios(list string) ([]world.Scenario, error) {
 	builtIn, err := world.BuiltIn()
 	if err != nil {
@@ -26,7 +27,7 @@ func chooseScenarios(list string) ([]world.Scenario, error) {
 	}
 	var chosen []world.Scenario
 	for _, item := range strings.Split(list, ",") {
-		some, err := oneScenario(item, builtIn)
+		some, err := chooseScenario(item, builtIn)
 		if err != nil {
 			return nil, err
 		}
@@ -42,24 +43,43 @@ func chooseScenarios(list string) ([]world.Scenario, error) {
 	return chosen, nil
 }
 
-func oneScenario(item string, builtIn []world.Scenario) ([]world.Scenario, error) {
-	if item == "all" {
+func chooseScenario(item string, builtIn []world.Scenario) ([]world.Scenario, error) {
+	switch item {
+	case "all":
 		return builtIn, nil
+	case "farms":
+		return world.Farms()
 	}
 	if ext := filepath.Ext(item); ext == ".yaml" || ext == ".yml" {
 		s, err := readScenario(item)
 		return []world.Scenario{s}, err
 	}
-	for _, s := range builtIn {
-		if s.Name == item {
-			return []world.Scenario{s}, nil
-		}
+	if s := findScenario(item, builtIn); s != nil {
+		return s, nil
+	}
+	farms, err := world.Farms()
+	if err != nil {
+		return nil, err
+	}
+	if s := findScenario(item, farms); s != nil {
+		return s, nil
 	}
 	var names []string
 	for _, s := range builtIn {
 		names = append(names, s.Name)
 	}
-	return nil, fmt.Errorf("unknown scenario %q: expected all, a file that ends in .yaml, or one of %s", item, strings.Join(names, ", "))
+	return nil, fmt.Errorf("unknown scenario %q: expected all, a file that ends in .yaml, or one of %s; or farms, or one of the farms of -list",
+		item, strings.Join(names, ", "))
+}
+
+// findScenario returns the one scenario of that name, or nil.
+func findScenario(name string, among []world.Scenario) []world.Scenario {
+	for i := range among {
+		if among[i].Name == name {
+			return among[i : i+1]
+		}
+	}
+	return nil
 }
 
 func readScenario(file string) (world.Scenario, error) {

@@ -21,6 +21,8 @@ var badScenarios = []struct{ name, text, want string }{
 	{"an event that is not known", "events: [{kind: fire, at: 1}]", "event 1: unknown kind"},
 	{"an event without its servers", "events: [{kind: slow, at: 1, size: 3, factor: 0.5}]", "event 1: there is no such server"},
 	{"a replica that is not there", "events: [{kind: restart, at: 1, skip: 2}]", "event 1: there is no replica 2"},
+	{"agents that are not there", "unreported: [{count: 4, size: 8}]", "unreported 1: expected a count of servers that there are"},
+	{"times that do not grow", "load: [{at: 9, factor: 1}, {at: 9, factor: 2}]", "load 2: at: expected times that grow"},
 	{"a name that is a path", "name: ../../etc/passwd", "expected up to 64 letters"},
 	{"too long", "#" + strings.Repeat("x", maxFile), "expected at most"},
 }

@@ -16,6 +16,7 @@ const usage = `Simulates how well policies steer: a farm of servers, resolvers t
   go run ./sim                                           all scenarios and policies, five seeds: some minutes
   go run ./sim -scenario S2 -policy headroom,predict     a part of it
   go run ./sim -scenario FILE.yaml -plots DIR            a farm of your own, with plots
+  go run ./sim -matrix                                   predict beside headroom and right weights in many odd farms
   go run ./sim -list                                     what there is
 
 A policy's name may be followed by the number of addresses an answer is to carry: headroom:3.
@@ -28,7 +29,7 @@ type options struct {
 	scenarios, policies string
 	seeds, first        int
 	output, plots       string
-	docs, list          bool
+	docs, list, matrix  bool
 }
 
 // maxSeeds bounds how often anything is run.
@@ -56,7 +57,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.output, "o", "table", "`form` of the output: table or json")
 	f.StringVar(&o.plots, "plots", "", "a `directory` to draw each scenario into, as SVG")
 	f.BoolVar(&o.docs, "docs", false, "run everything, and write docs/steering.md, its plots, and the README's table")
-	f.BoolVar(&o.list, "list", false, "list scenarios and policies")
+	f.BoolVar(&o.matrix, "matrix", false, "compare predict with headroom and right weights in the farms that -scenario names; all is all farms")
+	f.BoolVar(&o.list, "list", false, "list scenarios, farms and policies")
 	f.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		f.PrintDefaults()
@@ -79,8 +81,17 @@ func (o *options) check(f *flag.FlagSet) error {
 		return fmt.Errorf("-o %s: expected table or json", o.output)
 	case o.docs && (o.scenarios != "all" || o.policies != "all"):
 		return errors.New("-docs runs everything: expected neither -scenario nor -policy")
+	case o.matrix && (given(f, "policy") || given(f, "seeds") || given(f, "o") || o.docs || o.plots != ""):
+		return errors.New("-matrix: expected no other options than -scenario and -first")
 	}
 	return nil
+}
+
+// given reports whether an option is on the command line.
+func given(f *flag.FlagSet, name string) bool {
+	found := false
+	f.Visit(func(g *flag.Flag) { found = found || g.Name == name })
+	return found
 }
 
 func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
@@ -89,6 +100,9 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	if o.docs {
 		return writeDocs(ctx, ".", o.seeds, stderr)
+	}
+	if o.matrix {
+		return o.compare(ctx, stdout, stderr)
 	}
 	scenarios, err := chooseScenarios(o.scenarios)
 	if err != nil {
@@ -113,18 +127,44 @@ func (o *options) execute(ctx context.Context, stdout, stderr io.Writer) error {
 	return writeTable(stdout, rows)
 }
 
+// compare prints the table of -matrix.
+func (o *options) compare(ctx context.Context, stdout, stderr io.Writer) error {
+	names := o.scenarios
+	if names == "all" {
+		names = "farms"
+	}
+	farms, err := chooseScenarios(names)
+	if err != nil {
+		return measured.Misused(err)
+	}
+	all, err := compareFarms(ctx, farms, uint64(o.first), stderr)
+	if err != nil {
+		return err
+	}
+	return world.WriteComparisons(stdout, all)
+}
+
 func list(w io.Writer) error {
 	scenarios, err := world.BuiltIn()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "scenarios:")
-	for _, s := range scenarios {
-		fmt.Fprintf(w, "  %-16s %s\n", s.Name, s.Title)
+	farms, err := world.Farms()
+	if err != nil {
+		return err
 	}
+	listScenarios(w, "scenarios", scenarios)
+	listScenarios(w, "farms of -matrix", farms)
 	fmt.Fprintln(w, "policies:")
 	for _, p := range world.Policies() {
-		fmt.Fprintf(w, "  %-16s %s\n", p.Name, p.Title)
+		fmt.Fprintf(w, "  %-30s %s\n", p.Name, p.Title)
 	}
 	return nil
+}
+
+func listScenarios(w io.Writer, what string, scenarios []world.Scenario) {
+	fmt.Fprintf(w, "%s:\n", what)
+	for _, s := range scenarios {
+		fmt.Fprintf(w, "  %-30s %s\n", s.Name, s.Title)
+	}
 }

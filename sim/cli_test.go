@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -87,12 +88,36 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestMatrix: the farms of -matrix have a line each, with the harm that predict does.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	got, stderr, code := command("-matrix", "-scenario", "testdata/tiny.yaml")
+	if code != measured.ExitOK || stderr != "" {
+		t.Fatalf("Expected a table, got exit code %d: %s", code, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(got), "\n")
+	if head := strings.Fields(lines[0]); !slices.Equal(head, []string{"farm", "headroom", "weighted+right", "predict", "harm"}) {
+		t.Errorf("Expected the policies that are compared, got %q", lines[0])
+	}
+	if len(lines) != 2 || !strings.HasPrefix(lines[1], "tiny ") {
+		t.Fatalf("Expected a line for the farm, got\n%s", got)
+	}
+	var p99, mean [4]float64
+	if n, err := fmt.Sscanf(lines[1], "tiny %f / %f %f / %f %f / %f %f / %f",
+		&p99[0], &mean[0], &p99[1], &mean[1], &p99[2], &mean[2], &p99[3], &mean[3]); n != 8 {
+		t.Fatalf("Expected p99 and mean of each policy and of the harm, got %q: %v", lines[1], err)
+	}
+	for i, want := range []float64{p99[2] / min(p99[0], p99[1]), mean[2] / min(mean[0], mean[1])} {
+		within(t, "harm", []float64{p99[3], mean[3]}[i], want, .01)
+	}
+}
+
 func TestList(t *testing.T) {
 	got, _, code := command("-list")
 	if code != measured.ExitOK {
 		t.Fatalf("Expected a list, got exit code %d", code)
 	}
-	for _, want := range []string{"S1", "S8", "oracle", "predict+shared"} {
+	for _, want := range []string{"S1", "S8", "oracle", "predict+shared", "fluid+root", "equal-one-unreported"} {
 		if !strings.Contains(got, "  "+want+" ") {
 			t.Errorf("Expected %s in\n%s", want, got)
 		}
@@ -112,6 +137,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"-seeds", "many"}, measured.ExitUsage, "many"},
 		{[]string{"-o", "xml"}, measured.ExitUsage, "expected table or json"},
 		{[]string{"-docs", "-policy", "predict"}, measured.ExitUsage, "-docs runs everything"},
+		{[]string{"-matrix", "-policy", "predict"}, measured.ExitUsage, "-matrix: expected no other options than -scenario and -first"},
+		{[]string{"-matrix", "-seeds", "5"}, measured.ExitUsage, "-matrix: expected no other options"},
+		{[]string{"-matrix", "-scenario", "S9"}, measured.ExitUsage, `unknown scenario "S9"`},
 		{[]string{"-scenario", "S9"}, measured.ExitUsage, `unknown scenario "S9": expected all, a file that ends in .yaml, or one of S1, S2,`},
 		{[]string{"-scenario", ""}, measured.ExitUsage, `unknown scenario ""`},
 		{[]string{"-scenario", "S1,S1"}, measured.ExitUsage, "scenario S1 is there twice"},

@@ -67,7 +67,15 @@ func writeDocs(ctx context.Context, root string, seeds int, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	return publish(root, rows, open)
+	farms, err := world.Farms()
+	if err != nil {
+		return err
+	}
+	compared, err := compareFarms(ctx, farms, 1, stderr)
+	if err != nil {
+		return err
+	}
+	return publish(root, rows, open, compared)
 }
 
 // simulateHard runs the open problems.
@@ -96,8 +104,8 @@ func example(name string) (world.Scenario, error) {
 }
 
 // publish writes the docs, their plots, and the README's table.
-func publish(root string, rows, open []row) error {
-	text, err := render(rows, open)
+func publish(root string, rows, open []row, farms []world.Comparison) error {
+	text, err := render(rows, open, farms)
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", docsFile, err)
 	}
@@ -115,7 +123,7 @@ func publish(root string, rows, open []row) error {
 }
 
 // render fills the template.
-func render(rows, open []row) ([]byte, error) {
+func render(rows, open []row, farms []world.Comparison) ([]byte, error) {
 	if len(rows) == 0 {
 		return nil, errors.New("expected results")
 	}
@@ -137,6 +145,7 @@ func render(rows, open []row) ([]byte, error) {
 		"P99":   matrix(rows, func(r *row) float64 { return r.p99.value }),
 		"Mean":  matrix(rows, func(r *row) float64 { return r.mean.value }),
 		"Goals": goalTable(rows), "Results": byScenario(rows), "Open": byScenario(open),
+		"Farms": farmTable(farms), "Tolerance": fmt.Sprintf("%.0f %%", 100*(world.Tolerance-1)),
 	})
 	return b.Bytes(), err
 }

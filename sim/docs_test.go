@@ -40,7 +40,8 @@ func TestPublish(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, readme.File), []byte(front), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := publish(root, rows, rows[:2]); err != nil {
+	farm := world.Comparison{Farm: rows[0].scenario, Even: [len(world.Compared)]world.Evenness{{Mean: 1.3, P99: 2}, {Mean: 1.2, P99: 1.5}, {Mean: 1.1, P99: 1.8}}}
+	if err := publish(root, rows, rows[:2], []world.Comparison{farm}); err != nil {
 		t.Fatal(err)
 	}
 	docs, table := read(t, filepath.Join(root, docsFile)), read(t, filepath.Join(root, readme.File))
@@ -51,6 +52,9 @@ func TestPublish(t *testing.T) {
 	}
 	if want := "\n" + matrix(rows, func(r *row) float64 { return r.p99.value }); !strings.Contains(docs, want) || !strings.Contains(table, want) {
 		t.Errorf("Expected the table\n%sin\n%s", want, table)
+	}
+	if want := "two servers for a minute | 2.00 / 1.30 | 1.50 / 1.20 | 1.80 / 1.10 | 1.20 / 0.92 |"; !strings.Contains(docs, want) {
+		t.Errorf("Expected %q in the docs", want)
 	}
 	if strings.Contains(table, "old") || !strings.HasSuffix(table, readme.End+"\nrest\n") {
 		t.Errorf("Expected the table to be replaced and the rest to stay, got\n%s", table)
@@ -92,10 +96,11 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, of := range []any{world.Scenario{}, world.ServerGroup{}, world.TTLMix{}, world.Event{}} {
+	for _, of := range []any{world.Scenario{}, world.ServerGroup{}, world.TTLMix{}, world.Event{},
+		world.Reports{}, world.HandWritten{}, world.Elsewhere{}, world.LoadPoint{}} {
 		typ := reflect.TypeOf(of)
 		for i := range typ.NumField() {
-			if key := typ.Field(i).Tag.Get("yaml"); !strings.Contains(string(text), "`"+key+"`") {
+			if key := typ.Field(i).Tag.Get("yaml"); key != ",inline" && !strings.Contains(string(text), "`"+key+"`") {
 				t.Errorf("Expected `%s` to be explained", key)
 			}
 		}

@@ -67,6 +67,20 @@ func goalTable(rows []row) string {
 	return measured.Markdown([]string{"", "p99", "goal", "mean", "goal", "p99, loads shared", "goal", "failed requests"}, lines)
 }
 
+// farmTable is predict beside the policies that it is compared with, in many farms.
+func farmTable(all []world.Comparison) string {
+	var lines [][]string
+	for i := range all {
+		c := &all[i]
+		line := []string{c.Farm.Title}
+		for _, e := range c.Even {
+			line = append(line, e.String())
+		}
+		lines = append(lines, append(line, c.Harm().String()))
+	}
+	return measured.Markdown([]string{"farm", "headroom", "weights right", "predict", "predict over the better"}, lines)
+}
+
 // find returns the row of a policy, or an empty one.
 func find(rows []row, policy string) *row {
 	for i := range rows {

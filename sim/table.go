@@ -53,7 +53,7 @@ func writeTable(w io.Writer, rows []row) error {
 }
 
 // policyWidth is that of the longest policy, with a number of addresses.
-const policyWidth = len("predict+shared:8")
+const policyWidth = len("weighted+right:8")
 
 // byScenario cuts rows where the scenario changes.
 func byScenario(rows []row) [][]row {

@@ -25,13 +25,13 @@ func (a *attacked) answer(replica int, r *resolver, t float64) (answer, uint32) 
 			from %= a.addresses
 		}
 		a.asked++
-		a.predicted.answer(a.chance.IntN(len(a.learned)), &resolver{prefix: stranger(from)}, a.next)
+		a.predicted.answer(a.chance.IntN(len(a.learned)), &resolver{prefix: attackerAt(from)}, a.next)
 	}
 	return a.predicted.answer(replica, r, t)
 }
 
-// stranger is an address that no resolver of a scenario has.
-func stranger(i int) netip.Prefix {
+// attackerAt is an address that no resolver of a scenario has.
+func attackerAt(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
 }
 

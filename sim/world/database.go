@@ -16,11 +16,15 @@ const serviceName = "www.example.org."
 type database struct {
 	w       *World
 	members []steer.Member
+	agents  []bool           // by server, whether it has an agent that reports
+	onWay   [][]steer.Report // by server, the reports that have not arrived, oldest first
+	chance  *rand.Rand       // of reports
 	serial  int
 }
 
-func (d *database) init(w *World, rnd *rand.Rand) {
-	d.w = w
+func (d *database) init(w *World, rnd, chance *rand.Rand) {
+	d.w, d.chance = w, chance
+	d.onWay = make([][]steer.Report, len(w.machines))
 	for i := range w.machines {
 		s := &steer.Server{ID: fmt.Sprintf("s%05d", i), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})}}
 		if !w.s.Undeclared {
@@ -28,7 +32,14 @@ func (d *database) init(w *World, rnd *rand.Rand) {
 			s.Weight = new(s.Capacity)
 		}
 		d.members = append(d.members, steer.Member{Server: s, Report: steer.NoReport})
+		d.agents = append(d.agents, true)
 	}
+	for _, g := range w.s.Reports.Unreported {
+		for _, i := range w.s.selectServers(g.Size, 0, g.Count) {
+			d.agents[i] = false
+		}
+	}
+	d.writeByHand()
 	d.serial++
 }
 
@@ -40,23 +51,64 @@ const epoch = 1_000_000
 // lease is how many heartbeats a report stands for.
 const lease = 3
 
-func (d *database) report(i int, t float64) {
-	m := &d.w.machines[i]
+// send has a server report. What it reports arrives at once, later or not at all.
+func (d *database) send(i int, t float64) {
+	m, how := &d.w.machines[i], &d.w.s.Reports
+	lost := d.chance.Float64() < how.Loss
+	utilNoise, rpsNoise := 1+how.Noise*d.chance.NormFloat64(), 1+how.Noise*d.chance.NormFloat64()
 	if m.dead || t <= m.reportedAt {
 		return
 	}
+	r := steer.NoReport
 	util, rps := m.report(t, d.w.s.Smoothing)
-	now, r := ms(t), &d.members[i]
-	stands := int64(lease * d.w.s.Heartbeat * 1000)
-	if r.Reported && now >= r.LeaseEnd {
-		r.Joined = now
-		// What was measured of it before it went is the best guess.
+	r.Utilization = util * max(utilNoise, 0)
+	if !how.UtilizationAlone {
+		r.RPS = rps * max(rpsNoise, 0)
 	}
-	r.Reported, r.LeaseEnd = true, now+stands
-	r.Report = steer.NoReport
-	r.Report.Utilization, r.Report.RPS, r.Report.Lease = util, rps, float64(stands)/1000
-	r.Measured = r.Measured.Observe(r.Report, now, stands)
+	if lost {
+		return
+	}
+	d.onWay[i] = append(d.onWay[i], r)
+	if how.Delay == 0 {
+		d.receive(i, t)
+		return
+	}
+	d.w.events.push(event{t + how.Delay, onArrived, int32(i)})
+}
+
+// receive stores the oldest report of a server that is on its way.
+func (d *database) receive(i int, t float64) {
+	r := d.onWay[i][0]
+	d.onWay[i] = append(d.onWay[i][:0], d.onWay[i][1:]...)
+	r.Lease = lease * d.w.s.Heartbeat
+	m := &d.members[i]
+	if m.Reported && ms(t) >= m.LeaseEnd || !m.Reported && d.w.s.Joining {
+		m.Joined = ms(t) // what was measured of it before it went is the best guess
+	}
+	d.write(i, r, t)
+}
+
+// write stores a report.
+func (d *database) write(i int, r steer.Report, t float64) {
+	now, m, stands := ms(t), &d.members[i], int64(r.Lease*1000)
+	m.Reported, m.LeaseEnd, m.Report = true, now+stands, r
+	m.Measured = m.Measured.Observe(r, now, stands)
 	d.serial++
+}
+
+// writeByHand stores the reports that somebody wrote before the run.
+func (d *database) writeByHand() {
+	for _, h := range d.w.s.Reports.HandWritten {
+		r := steer.NoReport
+		r.Utilization, r.Lease = h.Utilization, steer.MaxLease
+		if h.RPS > 0 {
+			r.RPS = h.RPS
+		}
+		for _, i := range d.w.s.selectServers(h.Size, 0, h.Count) {
+			d.agents[i] = false
+			d.write(i, r, 0)
+		}
+	}
 }
 
 func (d *database) drain(i int, t float64) {

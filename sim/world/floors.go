@@ -3,6 +3,8 @@ package world
 import (
 	"math"
 	"math/rand/v2"
+
+	"github.com/coredns-farm/farm/steer"
 )
 
 // oracle sends each request to the server with the least in it for its speed, knowing all at every moment: no DNS can.
@@ -28,8 +30,8 @@ func (o oracle) route(t float64) int {
 	return best
 }
 
-// ideal gives each session its server by true capacity, earliest deadline first, as if no resolver kept anything: what
-// a name server could reach at best with a TTL of 0.
+// ideal deals sessions out to the servers by true capacity, earliest deadline first, as if no resolver kept anything: what
+// a name server could reach at best with a TTL of 0 and no cache.
 type ideal struct {
 	base
 	credit []float64
@@ -41,24 +43,113 @@ func newIdeal(w *World, _ *rand.Rand, _ int) policy {
 	return &ideal{base{w}, make([]float64, len(w.machines))}
 }
 
-func (d *ideal) answer(_ int, r *resolver, t float64) (answer, uint32) {
-	sum, best := 0.0, -1
-	for i := range d.w.machines {
-		m := &d.w.machines[i]
-		if m.dead || m.drained {
-			continue
-		}
-		c := m.capacity * m.speedAt(t, d.w.s)
-		sum += c
-		d.credit[i] += c
-		if best < 0 || d.credit[i] > d.credit[best] {
+func (d *ideal) answer(_ int, _ *resolver, t float64) (answer, uint32) {
+	due, sum := d.w.dueNow(t)
+	if sum == 0 {
+		return answer{}, 0
+	}
+	best := -1
+	for i, c := range due {
+		d.credit[i] += c / sum
+		if c > 0 && (best < 0 || d.credit[i] > d.credit[best]) {
 			best = i
 		}
 	}
-	a := answer{}
-	if best >= 0 {
-		d.credit[best] -= sum
-		a.n, a.servers[0] = 1, int32(best)
+	d.credit[best]--
+	return onlyServer(best), 0
+}
+
+func onlyServer(i int) answer { return answer{n: 1, servers: [steer.MaxAnswers]int32{int32(i)}} }
+
+// fluid gives each session a random server in proportion to true capacity, as if no resolver kept anything. Sessions behind
+// caches reach servers at random, whatever a name server knows: this is what one could reach at best that knew every load
+// and capacity at every moment. With headroom, small servers, whose load fluctuates more, get less (see keepRoot).
+type fluid struct {
+	base
+	rnd      *rand.Rand
+	headroom float64
+}
+
+func newFluid(headroom float64) maker {
+	return func(w *World, rnd *rand.Rand, _ int) policy { return &fluid{base{w}, rnd, headroom} }
+}
+
+func (*fluid) scope() scope { return perSession }
+
+func (d *fluid) answer(_ int, _ *resolver, t float64) (answer, uint32) {
+	due, sum := d.w.dueNow(t)
+	if sum == 0 {
+		return answer{}, 0
 	}
-	return a, 0
+	if d.headroom > 0 {
+		sum = d.w.keepRoot(due, d.headroom, t)
+	}
+	x, last := d.rnd.Float64()*sum, -1
+	for i, c := range due {
+		if c > 0 {
+			last = i
+			if x -= c; x < 0 {
+				break
+			}
+		}
+	}
+	return onlyServer(last), 0
+}
+
+// Square-root headroom: what a server is offered in a window of so many seconds has a standard deviation of
+// sqrt(burst * load * window), since requests come in sessions. Each server is given less than it is due by so many of
+// these, relative to the others: then all are about equally likely to be the most utilized.
+const (
+	rootHeadroom = 1.5
+	rootBurst    = 4.5 // variance over mean of the work that a window is offered, as measured of sessions of 3 pages of 2 requests
+)
+
+// keepRoot takes square-root headroom off what each server is due, hands what is left over out in proportion to capacity,
+// and returns the sum of what each is then due.
+func (w *World) keepRoot(due []float64, headroom, t float64) float64 {
+	var kept, able float64
+	roots := make([]float64, len(due))
+	for i, c := range due {
+		if c > 0 {
+			roots[i] = headroom * math.Sqrt(rootBurst*c/window)
+			kept += roots[i]
+			able += w.machines[i].ableAtOnce(t, w.s)
+		}
+	}
+	sum := 0.0
+	for i, c := range due {
+		if c > 0 {
+			due[i] = max(c-roots[i]+kept*w.machines[i].ableAtOnce(t, w.s)/able, 0)
+			sum += due[i]
+		}
+	}
+	return sum
+}
+
+// due is what each server should be given of a load of the name server's clients, requests a second, for all that are there
+// to be equally utilized.
+func (w *World) due(t, load float64) []float64 {
+	due, able, sum := make([]float64, len(w.machines)), 0.0, load
+	for i := range w.machines {
+		able += w.machines[i].ableAtOnce(t, w.s)
+	}
+	for i := range w.foreignLoads {
+		if s := &w.foreignLoads[i]; s.active(t) && w.machines[s.server].ableAtOnce(t, w.s) > 0 {
+			due[s.server] -= s.rate
+			sum += s.rate
+		}
+	}
+	for i := range due {
+		due[i] = max(due[i]+sum*w.machines[i].ableAtOnce(t, w.s)/max(able, 1e-9), 0)
+	}
+	return due
+}
+
+// dueNow is due of the load at t, and the sum of it.
+func (w *World) dueNow(t float64) (due []float64, sum float64) {
+	due = w.due(t, max(w.clientLoad(t), 1e-9))
+	for _, c := range due {
+		sum += c
+	}
+	return due, sum
 }

@@ -61,6 +61,14 @@ func (m *machine) speedAt(t float64, s *Scenario) float64 {
 	return m.speed * (s.ColdSpeed + (1-s.ColdSpeed)*(t-m.bornAt)/s.WarmUp)
 }
 
+// ableAtOnce is what a machine can serve at a time, requests a second; 0 if it is not there.
+func (m *machine) ableAtOnce(t float64, s *Scenario) float64 {
+	if m.dead || m.drained {
+		return 0
+	}
+	return m.capacity * m.speedAt(t, s)
+}
+
 // serve takes a request that needs so many core seconds at full speed, and returns how long it takes in all; refused
 // if it would wait too long.
 func (m *machine) serve(t, seconds float64, s *Scenario) (took float64, refused bool) {

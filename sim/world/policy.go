@@ -10,14 +10,10 @@ import (
 	"github.com/coredns-farm/farm/steer"
 )
 
-// sharePeriod is how often replicas share what they learned (seconds).
-const sharePeriod = 5
-
 // policy steers. base implements all but answer.
 type policy interface {
 	answer(replica int, r *resolver, t float64) (answer, uint32)
 	tick(t float64)     // each second
-	share(t float64)    // each sharePeriod
 	forget(replica int) // the replica restarts
 	scope() scope
 	route(t float64) int // of scope perRequest
@@ -35,7 +31,6 @@ const (
 type base struct{ w *World }
 
 func (base) tick(float64)      {}
-func (base) share(float64)     {}
 func (base) forget(int)        {}
 func (base) scope() scope      { return perAnswer }
 func (base) route(float64) int { return 0 }
@@ -53,16 +48,19 @@ func entries() []entry {
 	return []entry{
 		{"oracle", "per-request oracle (floor)", newOracle},
 		{"ideal", "per-session ideal (floor)", newIdeal},
+		{"fluid", "random in proportion to capacity (floor)", newFluid(0)},
+		{"fluid+root", "the same with square-root headroom (floor)", newFluid(rootHeadroom)},
 		{"uniform", "uniform", ofCore(steer.RoundRobin, 1)},
 		{"weighted", "static weighted", ofCore(steer.Weighted, 1)},
+		{"weighted+right", "static weighted, weights right", newRightlyWeighted},
 		{"least", "least utilised", ofRule(leastUtilised)},
 		{"p2c", "two random choices", ofRule(twoChoices)},
 		{"shed_load", "shed_load", ofRule(shedLoad)},
 		{"grpc_wrr", "gRPC weighted round robin", ofRule(grpcWRR)},
 		{"sticky", "rendezvous, bounded load", ofCore(steer.Sticky, 1)},
 		{"headroom", "headroom", ofCore(steer.Headroom, 0)},
-		{"predict", "predict", newPredicted(false)},
-		{"predict+shared", "predict, loads shared", newPredicted(true)},
+		{"predict", "predict", newPredicted()},
+		{"predict+shared", "predict, loads shared", newPredicted(sharing{5, (*predicted).shareLoads})},
 	}
 }
 
@@ -115,6 +113,16 @@ func ofCore(p steer.Policy, answers int) maker {
 		}
 		return s
 	}
+}
+
+// newRightlyWeighted is the policy weighted of an operator who knows what each server can bear beside its load from elsewhere,
+// and has set the weights to that.
+func newRightlyWeighted(w *World, rnd *rand.Rand, answers int) policy {
+	due := w.due(0, w.s.Utilization*w.s.Capacity())
+	for i := range w.db.members {
+		w.db.members[i].Server.Weight = &due[i]
+	}
+	return ofCore(steer.Weighted, 0)(w, rnd, answers)
 }
 
 func (s *steered) answer(replica int, r *resolver, t float64) (answer, uint32) {

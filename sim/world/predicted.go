@@ -1,24 +1,32 @@
 package world
 
 import (
+	"math/bits"
 	"math/rand/v2"
 
 	"github.com/coredns-farm/farm/steer"
 )
 
-// predicted is predict: each replica learns by itself, or they share what they learn.
+// predicted is predict: each replica learns by itself, or they tell each other what they know.
 type predicted struct {
 	base
 	service     steer.Service
 	generations []generation
 	learned     []*steer.Learned
 	rnd         *rand.Rand
-	shared      bool
+	sharings    []sharing
+	seconds     int // so far
 }
 
-func newPredicted(shared bool) maker {
+// sharing is one kind of knowledge that replicas tell each other, and how often.
+type sharing struct {
+	period int // seconds
+	tell   func(p *predicted, t float64)
+}
+
+func newPredicted(sharings ...sharing) maker {
 	return func(w *World, rnd *rand.Rand, answers int) policy {
-		p := &predicted{base: base{w}, service: steer.Service{Policy: steer.Predict, Answers: answers}, rnd: rnd, shared: shared}
+		p := &predicted{base: base{w}, service: steer.Service{Policy: steer.Predict, Answers: answers}, rnd: rnd, sharings: sharings}
 		p.learned = make([]*steer.Learned, w.s.Replicas)
 		for i := range p.learned {
 			p.generations = append(p.generations, generation{seed: rnd.Uint64()})
@@ -41,19 +49,35 @@ func (p *predicted) tick(t float64) {
 	for i := range p.learned {
 		p.learned[i].Tick([]*steer.Farm{p.w.db.farm(p.service, &p.generations[i], t)}, ms(t))
 	}
+	p.seconds++
+	for _, s := range p.sharings {
+		if p.seconds%s.period == 0 {
+			s.tell(p, t)
+		}
+	}
 }
 
 // forget restarts a replica.
 func (p *predicted) forget(replica int) {
 	p.learned[replica] = steer.NewLearned(4, p.rnd.Uint64())
+	p.learned[replica].Resize(p.w.s.tableBits(), steer.DefaultFirst)
 	p.generations[replica].farm = nil
 }
 
-// share hands what each replica knows best to the others, as the services database does.
-func (p *predicted) share(t float64) {
-	if !p.shared {
-		return
+// tableBits is the size of the table of resolvers. Most of a table of the usual size would be empty, and going through it
+// takes most of the time of a run: unless the scenario says otherwise, there are eight places for each resolver.
+func (s *Scenario) tableBits() int {
+	if s.Table > 0 {
+		return s.Table
 	}
+	ever := uint(float64(s.Resolvers) + s.Churn*s.Duration)
+	return min(max(bits.Len(8*ever), leastTable), steer.DefaultResolvers)
+}
+
+const leastTable = 8 // bits
+
+// shareLoads hands the loads that each replica knows best to the others, as the services database does.
+func (p *predicted) shareLoads(t float64) {
 	exports := make([][]byte, len(p.learned))
 	for i, l := range p.learned {
 		exports[i] = l.Export(p.w.db.farm(p.service, &p.generations[i], t), exported, nil)

@@ -10,13 +10,54 @@ const (
 	streamServers = iota + 1
 	streamResolvers
 	streamArrivals
-	streamClients
-	streamService
 	streamReplicas
 	streamPolicy
+	streamChurn
+	streamReports
+	streamElsewhere
+	streamOrder
 )
 
 func stream(seed uint64, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, which)) }
+
+// chance is the chance of one session. What is drawn depends on what it is for and not on what was drawn before, so that a
+// session whose server fails, or that looks up less often, goes on as the same one under every policy.
+type chance struct {
+	state uint64
+	drawn *rand.Rand
+}
+
+func newChance() *chance {
+	c := new(chance)
+	c.drawn = rand.New(c)
+	return c
+}
+
+// What a session draws for, each with the number of the lookup or page.
+const (
+	forLookup = iota << 32
+	forThink
+	forWork
+)
+
+// of returns where to draw from for one purpose of the session with this seed. It is good until the next call.
+func (c *chance) of(seed, purpose uint64) *rand.Rand {
+	c.state = mix(seed ^ mix(purpose+1))
+	return c.drawn
+}
+
+// Uint64 is SplitMix64 (Steele, Lea and Flood 2014).
+func (c *chance) Uint64() uint64 {
+	c.state += 0x9E3779B97F4A7C15
+	return mix(c.state)
+}
+
+// mix is the finalizer of SplitMix64.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
+	x = (x ^ x>>27) * 0x94D049BB133111EB
+	return x ^ x>>31
+}
 
 // sampler draws from a discrete distribution in constant time (Walker 1977; Vose 1991).
 type sampler struct {

@@ -17,9 +17,9 @@ type answer struct {
 // resolver caches answers for the clients behind it.
 type resolver struct {
 	prefix  netip.Prefix // who it is
-	load    float64      // requests a second behind it; known to no policy but the floors
 	home    int          // its replica
 	obeys   obedience
+	fixed   bool    // it gives all of its clients the records in the order that they came in
 	whole   bool    // its clock counts whole seconds ...
 	phase   float64 // ... and ticks at this fraction
 	now     answer
@@ -38,17 +38,11 @@ const (
 )
 
 func (s *Scenario) newResolvers(seed uint64) []resolver {
-	rnd := stream(seed, streamResolvers)
+	rnd, order := stream(seed, streamResolvers), stream(seed, streamOrder)
 	all := make([]resolver, s.Resolvers)
-	weights := zipf(s.Resolvers, s.Zipf, s.Giant)
-	sum := 0.0
-	for _, w := range weights {
-		sum += w
-	}
 	for i := range all {
 		r := &all[i]
 		r.prefix = prefixOf(i)
-		r.load = weights[i] / sum * s.Utilization * s.Capacity()
 		r.home = rnd.IntN(s.Replicas)
 		r.obeys = s.TTLMix.draw(rnd)
 		if i < s.Obedient {
@@ -56,6 +50,7 @@ func (s *Scenario) newResolvers(seed uint64) []resolver {
 		}
 		r.whole = rnd.Float64() < s.WholeSecond
 		r.phase = rnd.Float64()
+		r.fixed = order.Float64() < s.FixedOrder
 		r.expires = math.Inf(-1)
 	}
 	return all

@@ -22,22 +22,28 @@ type World struct {
 	free     []int32
 	fresh    int // identities that resolvers had so far
 
-	who      sampler
-	flash    [][]int32 // by event, the resolvers behind it
-	arrivals *rand.Rand
-	clients  *rand.Rand
-	service  *rand.Rand
-	replicas *rand.Rand
-	rate     float64 // sessions a second
+	who           sampler
+	flash         [][]int32 // by event, the resolvers behind it
+	foreignLoads  []foreignLoad
+	arrivals      *rand.Rand
+	replicas      *rand.Rand
+	churns        *rand.Rand
+	foreignChance *rand.Rand
+	chance        *chance
+	rate          float64 // sessions a second, where the factor of the load is 1
+	peak          float64 // greatest factor of the load
 }
 
 // session is a client that looked up and goes on with what it got.
 type session struct {
 	resolver int32
 	answer   answer
-	at       int // which address of the answer
-	tried    int // how many of them did not answer
-	pages    int // still to come
+	at       int    // which address of the answer
+	tried    int    // how many of them did not answer
+	pages    int    // still to come
+	lookups  int    // so far
+	idled    bool   // it has been idle for longer than connections are kept: the next page is fetched after another lookup
+	seed     uint64 // of its chance
 }
 
 type event struct {
@@ -51,8 +57,9 @@ type eventKind uint8
 const (
 	onBin eventKind = iota
 	onTick
-	onShare
 	onReport
+	onArrived // a report that was on its way
+	onForeign // a request from elsewhere
 	onBegin
 	onEnd
 	onChurn
@@ -80,19 +87,22 @@ func Run(s *Scenario, policyName string, seed uint64, progress func(part float64
 
 func newWorld(s *Scenario, policyName string, seed uint64) (*World, error) {
 	w := &World{
-		s:         s,
-		machines:  s.newMachines(),
-		resolvers: s.newResolvers(seed),
-		who:       newSampler(zipf(s.Resolvers, s.Zipf, s.Giant)),
-		arrivals:  stream(seed, streamArrivals),
-		clients:   stream(seed, streamClients),
-		service:   stream(seed, streamService),
-		replicas:  stream(seed, streamReplicas),
-		rate:      s.Utilization * s.Capacity() / float64(s.Pages*s.Requests),
-		fresh:     s.Resolvers,
+		s:             s,
+		machines:      s.newMachines(),
+		resolvers:     s.newResolvers(seed),
+		who:           newSampler(zipf(s.Resolvers, s.Zipf, s.Giant)),
+		arrivals:      stream(seed, streamArrivals),
+		replicas:      stream(seed, streamReplicas),
+		churns:        stream(seed, streamChurn),
+		foreignChance: stream(seed, streamElsewhere),
+		chance:        newChance(),
+		peak:          s.peakFactor(),
+		rate:          s.Utilization * s.Capacity() / float64(s.Pages*s.Requests),
+		fresh:         s.Resolvers,
 	}
+	w.foreignLoads = w.newForeignLoads()
 	rnd := stream(seed, streamServers)
-	w.db.init(w, rnd)
+	w.db.init(w, rnd, stream(seed, streamReports))
 	if err := w.choose(policyName, stream(seed, streamPolicy)); err != nil {
 		return nil, err
 	}
@@ -114,10 +124,14 @@ func (s *Scenario) newMachines() []machine {
 func (w *World) schedule(rnd *rand.Rand) {
 	w.events.push(event{binSize, onBin, 0})
 	w.events.push(event{1, onTick, 0})
-	w.events.push(event{sharePeriod, onShare, 0})
-	w.events.push(event{w.gap(w.arrivals, w.rate), onArrival, 0})
+	w.events.push(event{w.gap(w.arrivals, w.rate*w.peak), onArrival, 0})
 	for i := range w.machines {
-		w.events.push(event{w.s.Heartbeat * rnd.Float64(), onReport, int32(i)})
+		if at := w.s.Heartbeat * rnd.Float64(); w.db.agents[i] {
+			w.events.push(event{at, onReport, int32(i)})
+		}
+	}
+	for i := range w.foreignLoads {
+		w.events.push(event{w.foreignLoads[i].At + w.gap(w.foreignChance, w.foreignLoads[i].rate), onForeign, int32(i)})
 	}
 	for i := range w.s.Events {
 		e := &w.s.Events[i]
@@ -134,7 +148,7 @@ func (w *World) schedule(rnd *rand.Rand) {
 		w.flash = append(w.flash, behind)
 	}
 	if w.s.Churn > 0 {
-		w.events.push(event{w.gap(rnd, w.s.Churn), onChurn, 0})
+		w.events.push(event{w.gap(w.churns, w.s.Churn), onChurn, 0})
 	}
 }
 
@@ -148,24 +162,27 @@ func (w *World) handle(e event) {
 	case onTick:
 		w.policy.tick(e.at)
 		w.events.push(event{e.at + 1, onTick, 0})
-	case onShare:
-		w.policy.share(e.at)
-		w.events.push(event{e.at + sharePeriod, onShare, 0})
 	case onReport:
-		w.db.report(int(e.who), e.at)
+		w.db.send(int(e.who), e.at)
 		w.events.push(event{e.at + w.s.Heartbeat, onReport, e.who})
+	case onArrived:
+		w.db.receive(int(e.who), e.at)
+	case onForeign:
+		w.foreignRequest(e)
 	case onBegin:
 		w.begin(&w.s.Events[e.who], e.who, e.at)
 	case onEnd:
 		w.end(&w.s.Events[e.who], e.at)
 	case onChurn:
 		w.churn()
-		w.events.push(event{e.at + w.gap(w.replicas, w.s.Churn), onChurn, 0})
+		w.events.push(event{e.at + w.gap(w.churns, w.s.Churn), onChurn, 0})
 	case onFlash:
 		w.surge(e)
 	case onArrival:
-		w.arrive(int32(w.who.draw(w.arrivals)), e.at)
-		w.events.push(event{e.at + w.gap(w.arrivals, w.rate), onArrival, 0})
+		if w.arrives(e.at) {
+			w.arrive(int32(w.who.draw(w.arrivals)), e.at)
+		}
+		w.events.push(event{e.at + w.gap(w.arrivals, w.rate*w.peak), onArrival, 0})
 	case onPage:
 		w.page(e.who, e.at)
 	case onDone:
@@ -224,13 +241,15 @@ func (w *World) surge(e event) {
 		return
 	}
 	behind := w.flash[e.who]
-	w.arrive(behind[w.arrivals.IntN(len(behind))], e.at)
-	w.events.push(event{e.at + w.gap(w.arrivals, w.rate*(f.Factor-1)), onFlash, e.who})
+	if w.arrives(e.at) {
+		w.arrive(behind[w.arrivals.IntN(len(behind))], e.at)
+	}
+	w.events.push(event{e.at + w.gap(w.arrivals, w.rate*w.peak*(f.Factor-1)), onFlash, e.who})
 }
 
 // churn hands the clients of a resolver to one that nobody has seen.
 func (w *World) churn() {
-	r := &w.resolvers[w.replicas.IntN(len(w.resolvers))]
+	r := &w.resolvers[w.churns.IntN(len(w.resolvers))]
 	r.prefix = prefixOf(w.fresh)
 	w.fresh++
 	r.expires = math.Inf(-1)

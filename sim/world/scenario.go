@@ -3,7 +3,6 @@ package world
 import (
 	"bytes"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -28,10 +27,15 @@ type Scenario struct {
 	DeclaredError float64       `yaml:"declared_error"` // standard deviation of ln(declared/true capacity)
 	Heartbeat     float64       `yaml:"heartbeat"`      // between reports of a server
 	Smoothing     float64       `yaml:"smoothing"`      // part of a report that is new: 1 is all
+	Joining       bool          `yaml:"joining"`        // servers are new to the services database: they start slowly from their first report on
+	Reports       Reports       `yaml:",inline"`        // on their way
+	Elsewhere     []Elsewhere   `yaml:"elsewhere"`      // load that does not come through the name server
 	ColdSpeed     float64       `yaml:"cold_speed"`     // of a server that just came up, part of its full speed
 	WarmUp        float64       `yaml:"warm_up"`        // how long until it has its full speed
 
-	Utilization float64 `yaml:"utilization"`   // offered load over capacity
+	Utilization float64     `yaml:"utilization"` // offered load over capacity
+	Load        []LoadPoint `yaml:"load"`        // by which factor that differs over time; none is 1 throughout
+
 	Resolvers   int     `yaml:"resolvers"`     //
 	Zipf        float64 `yaml:"zipf"`          // exponent of the loads behind resolvers
 	Giant       float64 `yaml:"giant"`         // part of all load behind one resolver; 0 is as Zipf says
@@ -42,13 +46,17 @@ type Scenario struct {
 	TTLMix      TTLMix  `yaml:"ttl_mix"`       //
 	Obedient    int     `yaml:"obedient"`      // so many of the largest resolvers honour TTLs
 	WholeSecond float64 `yaml:"whole_seconds"` // part of the resolvers whose clocks count whole seconds
+	FixedOrder  float64 `yaml:"fixed_order"`   // part of the resolvers that do not rotate records: all of their clients take the first address
+	Table       int     `yaml:"table"`         // bits of predict's table of resolvers; 0 has room for all
 	FirstTaken  float64 `yaml:"first_taken"`   // part of the clients that take the first address; the others take any
 	StaleUse    float64 `yaml:"stale_use"`     // part of the sessions that go by the answer before
 	StaleFor    float64 `yaml:"stale_for"`     // for so long after it was replaced
 
-	Pages    int     `yaml:"pages"`    // of a session
-	Requests int     `yaml:"requests"` // of a page
-	Think    float64 `yaml:"think"`    // between pages
+	Pages     int     `yaml:"pages"`      // of a session
+	Requests  int     `yaml:"requests"`   // of a page
+	Think     float64 `yaml:"think"`      // between pages, on average
+	ThinkTail float64 `yaml:"think_tail"` // exponent of a Pareto distribution of that; 0 is exponential
+	KeepAlive float64 `yaml:"keep_alive"` // a client that waits for longer between pages looks up again; 0 is never
 
 	Events []Event `yaml:"events"`
 }
@@ -57,6 +65,40 @@ type Scenario struct {
 type ServerGroup struct {
 	Count int `yaml:"count"`
 	Size  int `yaml:"size"`
+}
+
+// Reports says what becomes of the servers' reports on their way to the replicas, and which servers send none.
+type Reports struct {
+	Delay            float64       `yaml:"report_delay"`      // until a report arrives
+	Loss             float64       `yaml:"report_loss"`       // part of the reports that never arrive
+	Noise            float64       `yaml:"report_noise"`      // standard deviation of each reported number, relative to it
+	UtilizationAlone bool          `yaml:"utilization_alone"` // reports have no requests a second
+	Unreported       []ServerGroup `yaml:"unreported"`        // servers without an agent; size 0 is any
+	HandWritten      []HandWritten `yaml:"hand_written"`      // servers without an agent, whose report somebody wrote
+}
+
+// HandWritten are servers on which one report was written before the run, which stands for a day.
+type HandWritten struct {
+	Count       int     `yaml:"count"`
+	Size        int     `yaml:"size"` // 0 is any
+	Utilization float64 `yaml:"utilization"`
+	RPS         float64 `yaml:"rps"` // 0 is not written
+}
+
+// Elsewhere is load of some servers that does not come through the name server.
+type Elsewhere struct {
+	Count     int     `yaml:"count"`
+	Size      int     `yaml:"size"` // 0 is any
+	Part      float64 `yaml:"part"` // of the server's capacity
+	At        float64 `yaml:"at"`
+	Until     float64 `yaml:"until"`     // 0 is the end of the run
+	Uncounted bool    `yaml:"uncounted"` // it shows in the reported utilization, and not in the requests a second
+}
+
+// LoadPoint is the factor of the load at a time. Between two points it changes in a straight line.
+type LoadPoint struct {
+	At     float64 `yaml:"at"`
+	Factor float64 `yaml:"factor"`
 }
 
 // TTLMix is how many of the resolvers, in parts of 1, do what to the TTL.
@@ -157,99 +199,6 @@ func decode(text []byte, s *Scenario) (err error) {
 	return yaml.UnmarshalWithOptions(text, s, yaml.Strict())
 }
 
-// Bounds of a scenario: beyond, a run would not end in reasonable time or memory.
-const (
-	maxServers   = 10_000
-	maxResolvers = 1_000_000
-	maxReplicas  = 64
-	maxDuration  = 100_000
-	maxCores     = 1024
-)
-
-func (s *Scenario) check() error {
-	for _, c := range []struct {
-		ok   bool
-		what string
-	}{
-		{s.Duration > 0 && s.Duration <= maxDuration, "duration: expected more than 0 s, up to 100,000"},
-		{s.From >= 0 && s.From < s.Duration, "from: expected a time before the end"},
-		{s.UnitCores >= 1 && s.UnitCores <= maxCores, "unit_cores: expected 1 to 1024"},
-		{s.ServiceMS >= 0.1 && s.ServiceMS <= 60_000, "service_ms: expected 0.1 to 60,000"},
-		{s.DeclaredError >= 0 && s.DeclaredError <= 3, "declared_error: expected 0 to 3"},
-		{s.Heartbeat >= 0.1 && s.Heartbeat <= 600, "heartbeat: expected 0.1 to 600 s"},
-		{s.Smoothing > 0 && s.Smoothing <= 1, "smoothing: expected more than 0, up to 1"},
-		{s.ColdSpeed > 0 && s.ColdSpeed <= 1, "cold_speed: expected more than 0, up to 1"},
-		{s.WarmUp >= 0 && s.WarmUp <= maxDuration, "warm_up: expected 0 to 100,000 s"},
-		{s.Utilization > 0 && s.Utilization <= 10, "utilization: expected more than 0, up to 10"},
-		{s.Resolvers >= 1 && s.Resolvers <= maxResolvers, "resolvers: expected 1 to 1,000,000"},
-		{s.Zipf >= 0 && s.Zipf <= 5, "zipf: expected 0 to 5"},
-		{s.Churn >= 0 && s.Churn <= 1000, "churn: expected 0 to 1000 resolvers a second"},
-		{s.Replicas >= 1 && s.Replicas <= maxReplicas, "replicas: expected 1 to 64"},
-		{s.TTL >= 1 && s.TTL <= 86_400, "ttl: expected 1 to 86,400 s"},
-		{s.StaleFor >= 0 && s.StaleFor <= maxDuration, "stale_for: expected 0 to 100,000 s"},
-		{s.Pages >= 1 && s.Pages <= 100_000, "pages: expected 1 to 100,000"},
-		{s.Requests >= 1 && s.Requests <= 1000, "requests: expected 1 to 1000"},
-		{s.Think > 0 && s.Think <= maxDuration || s.Pages == 1, "think: expected more than 0 s between pages, up to 100,000"},
-	} {
-		if !c.ok {
-			return errors.New(c.what)
-		}
-	}
-	return errors.Join(s.checkParts(), s.checkServers(), s.checkEvents())
-}
-
-func (s *Scenario) checkParts() error {
-	m := &s.TTLMix
-	if !(m.Honour+m.Least30+m.Least60+m.Fixed300 > 0) {
-		return errors.New("ttl_mix: expected some part above 0")
-	}
-	for name, part := range map[string]float64{"giant": s.Giant, "affinity": s.Affinity, "whole_seconds": s.WholeSecond,
-		"first_taken": s.FirstTaken, "stale_use": s.StaleUse, "ttl_mix.honour": m.Honour, "ttl_mix.least_30": m.Least30,
-		"ttl_mix.least_60": m.Least60, "ttl_mix.fixed_300": m.Fixed300} {
-		if !(part >= 0 && part <= 1) {
-			return fmt.Errorf("%s: expected 0 to 1", name)
-		}
-	}
-	return nil
-}
-
-func (s *Scenario) checkServers() error {
-	n := 0
-	for _, g := range s.Servers {
-		if g.Count < 1 || g.Count > maxServers || g.Size < 1 || g.Size*s.UnitCores > maxCores {
-			return errors.New("servers: expected count 1 to 10,000 and size of at most 1024 cores")
-		}
-		n += g.Count
-	}
-	if n == 0 || n > maxServers {
-		return errors.New("servers: expected 1 to 10,000")
-	}
-	return nil
-}
-
-func (s *Scenario) checkEvents() error {
-	for i := range s.Events {
-		e := &s.Events[i]
-		switch {
-		case !slices.Contains([]EventKind{Slow, Crash, Drain, Flash, Restart}, e.Kind):
-			return fmt.Errorf("event %d: unknown kind %q: expected slow, crash, drain, flash or restart", i+1, e.Kind)
-		case !(e.At >= 0) || !(e.Until >= e.At || e.Until == 0):
-			return fmt.Errorf("event %d: expected 0 <= at <= until", i+1)
-		case e.Kind == Flash && e.Factor < 1:
-			return fmt.Errorf("event %d: flash needs a factor of 1 or more", i+1)
-		case (e.Kind == Slow || e.Kind == Flash) && !(e.Factor > 0 && e.Factor <= 1000):
-			return fmt.Errorf("event %d: %s needs a factor above 0, up to 1000", i+1, e.Kind)
-		case e.Kind == Restart && (e.Skip < 0 || e.Skip >= s.Replicas):
-			return fmt.Errorf("event %d: there is no replica %d", i+1, e.Skip)
-		case e.Kind == Flash && (e.Count < 1 || e.Count > s.Resolvers):
-			return fmt.Errorf("event %d: flash needs a count of resolvers", i+1)
-		case e.Kind != Restart && e.Kind != Flash && len(s.affected(e)) == 0:
-			return fmt.Errorf("event %d: there is no such server", i+1)
-		}
-	}
-	return nil
-}
-
 // sizes returns the size of every server.
 func (s *Scenario) sizes() []int {
 	var sizes []int
@@ -262,15 +211,17 @@ func (s *Scenario) sizes() []int {
 }
 
 // affected returns the servers that an event happens to.
-func (s *Scenario) affected(e *Event) []int {
+func (s *Scenario) affected(e *Event) []int { return s.selectServers(e.Size, e.Skip, max(e.Count, 1)) }
+
+// selectServers returns the first count servers of a size, 0 being any, without the first skip of them.
+func (s *Scenario) selectServers(size, skip, count int) []int {
 	var which []int
-	skip := e.Skip
-	for i, size := range s.sizes() {
+	for i, has := range s.sizes() {
 		switch {
-		case e.Size != 0 && e.Size != size:
+		case size != 0 && size != has:
 		case skip > 0:
 			skip--
-		case len(which) < max(e.Count, 1):
+		case len(which) < count:
 			which = append(which, i)
 		}
 	}
