@@ -9,6 +9,7 @@ type work struct {
 	dt   float64 // seconds since the last one
 
 	load  float64   // requests a second, of all servers
+	mean  float64   // utilization of the servers that report
 	even  []float64 // the part of the load that a server has if all is by capacity
 	said  []float64 // reported requests a second; negative if not reported
 	fore  []float64 // predicted
@@ -24,6 +25,9 @@ type work struct {
 	back      []float64 // the load of those that the table does not know
 	backVar   []float64
 	slow      []float64 // resid, smoothed
+	util      []float64 // as last reported
+	rps       []float64 // as last reported
+	unchanged []float64 // seconds since either changed
 	started   bool
 	tracked   int     // resolvers whose clients go by an answer of ours, at the last tick
 	counting  int     // and at this one so far
@@ -41,7 +45,7 @@ func (w *work) open(dt float64) {
 		*s = fit(*s, n)
 		clear(*s)
 	}
-	for _, s := range []*[]float64{&w.back, &w.backVar, &w.slow, &w.capacity} {
+	for _, s := range []*[]float64{&w.back, &w.backVar, &w.slow, &w.capacity, &w.util, &w.rps, &w.unchanged} {
 		*s = fit(*s, n)
 	}
 	w.added = fit(w.added, n)
@@ -111,19 +115,20 @@ func (w *work) start() {
 // weigh takes in the reports. Requests a second count where the capacity was measured from them. Elsewhere utilisation times
 // capacity does: a declared capacity need not be on the scale of what the server reports, and a relative one never is.
 func (w *work) weigh() {
-	load, sum := 0.0, 0.0
+	load, sum, capacity := 0.0, 0.0, 0.0
 	for place, i := range w.farm.forecast.at {
 		w.said[place] = -1
 		if i < 0 {
 			continue
 		}
 		s := &w.farm.State[i]
-		if s.Known && (s.Gate == Open || s.Gate == Full) {
+		if s.Known && (s.Gate == Open || s.Gate == Full) && !w.isOutdated(place, s) {
 			w.said[place] = s.Util * s.Capacity
 			if s.Measured && s.RPS >= 0 {
 				w.said[place] = s.RPS
 			}
 			load += w.said[place]
+			capacity += s.Capacity
 		}
 		if s.Gate == Open {
 			w.even[place] = s.able() * s.Admit
@@ -133,7 +138,17 @@ func (w *work) weigh() {
 	for place := range w.even {
 		w.even[place] /= max(sum, 1e-9)
 	}
-	w.load = load
+	w.load, w.mean = load, ratioOr(load, capacity, 0)
+}
+
+// isOutdated follows for how long a server has reported the same figures. What does not change for so long is not measured: it
+// was written once, by hand. It goes on counting for limits and gates.
+func (w *work) isOutdated(place int, s *State) bool {
+	if s.Util != w.util[place] || s.RPS != w.rps[place] {
+		w.util[place], w.rps[place], w.unchanged[place] = s.Util, s.RPS, 0
+	}
+	w.unchanged[place] += w.dt
+	return w.unchanged[place] >= outdated
 }
 
 // prior is what is believed of a resolver that nothing is known of.
@@ -146,11 +161,11 @@ func (w *work) prior() belief {
 func (w *work) compare() {
 	w.drift()
 	for place, said := range w.said {
+		w.fore[place] += w.back[place]
 		if said < 0 {
 			w.loose[place], w.resid[place], w.slow[place] = -1, 0, 0
 			continue
 		}
-		w.fore[place] += w.back[place]
 		y := max(w.fore[place], said*.2)
 		noise := noiseMemory / max(w.dt, .1) * (sessionNoise*y + relNoise*relNoise*y*y)
 		w.loose[place] += w.backVar[place] + noise + 1e-9
@@ -191,7 +206,11 @@ func (w *work) close(now int64) {
 		}
 		s, p := &f.State[i], &f.forecast.pend[place]
 		passing := (1 - keepError) * (w.resid[place] - w.slow[place])
-		util := clamp(s.Util+(w.pend[place]-passing)/s.Capacity, 0, maxPend)
+		util := s.Util
+		if w.said[place] < 0 {
+			util = w.guess(place, s)
+		}
+		util = clamp(util+(w.pend[place]-passing)/s.Capacity, 0, maxPend)
 		p.settled.Store(int64(util * pendUnit))
 		p.added.Add(-w.added[place])
 		if s.Gate == Open {
@@ -200,6 +219,17 @@ func (w *work) close(now int64) {
 	}
 	w.count()
 	f.forecast.model.Store(&model{load: w.load, perServer: w.load / float64(max(open, 1)), prior: w.prior(), at: now})
+}
+
+// guess returns the utilization of a server that does not report now: between that of those that do and what follows from
+// the answers that sent clients to it. Nothing ever corrects the latter.
+func (w *work) guess(place int, s *State) float64 {
+	const trust = 0.5
+	others := s.Util // the mean of what is reported, and of what is taken for granted before anybody reports
+	if s.Known {
+		others = w.mean
+	}
+	return others + trust*(w.fore[place]/s.Capacity-others)
 }
 
 // count follows how many requests a session leads to.

@@ -115,8 +115,9 @@ func (t *tier) position(u float64, i, k int, turn uint64) int {
 	return t.at(x)
 }
 
-// answers is how many servers an answer of the tier carries. As many as stay in proportion is the rule; Headroom gives
-// two at least, so that a client has another when its server dies before the answer does.
+// answers is how many servers an answer of the tier carries. As many as stay in proportion is the rule; Headroom and Predict
+// give two where that is in proportion at least now and then, so that a client has another when its server dies before the
+// answer does.
 func (f *Farm) answers(t *tier, q *Query) int {
 	k := t.answers
 	switch {
@@ -125,18 +126,36 @@ func (f *Farm) answers(t *tier, q *Query) int {
 	case f.Settings.Answers > 0:
 		k = f.Settings.Answers
 	case f.Service.Policy == Headroom || f.Service.Policy == Predict:
-		k = max(k, 2)
+		k = max(k, t.second(q.Chance))
 	case f.Service.Policy == First:
 		k = 1
 	}
 	return min(k, MaxAnswers, len(t.servers))
 }
 
-// take adds the server at a position of the tier to the pick; if it is there already, the next that is not. A server
-// of another family takes its turn and is left out.
+// second is 2 if the answer with this chance carries a second address, else 1. Where one server has more than half of a tier's
+// weight, two addresses in each answer would give the others more than their share: of the clients that may take any of two
+// addresses, half take the second.
+func (t *tier) second(chance uint64) int {
+	if t.often < 1 && unit(mix(chance)) >= t.often {
+		return 1
+	}
+	return 2
+}
+
+// often is in which part of the answers a second address stays in proportion, where the largest server has this part of the
+// weight of all.
+func often(largest float64) float64 { return min(2*(1-largest)/(1-DefaultFirst), 1) }
+
+// redraws is how often a server that is in the pick already is drawn anew, by weight. The next one in the tier would get more
+// than its share.
+const redraws = 4
+
+// take adds the server at a position of the tier to the pick; if it is there already, another that is not. A server of
+// another family takes its turn and is left out.
 func (f *Farm) take(t *tier, at int, q *Query, p *Pick) {
 	n := len(t.servers)
-	for range n {
+	for i := range n + redraws {
 		s := t.servers[at]
 		if !f.picked(q, p, s) {
 			if f.State[s].Family&q.Family != 0 {
@@ -144,7 +163,11 @@ func (f *Farm) take(t *tier, at int, q *Query, p *Pick) {
 			}
 			return
 		}
-		at = (at + 1) % n
+		if i < redraws && !t.equal {
+			at = t.at(unit(mix(q.Chance ^ uint64(i+1)<<32)))
+		} else {
+			at = (at + 1) % n
+		}
 	}
 }
 

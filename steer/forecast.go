@@ -71,8 +71,18 @@ func (f *Farm) prepare() {
 	f.ahead = make([]ahead, len(f.State))
 	for i := range f.State {
 		s := &f.State[i]
-		f.ahead[i] = ahead{f.forecast.place[i], 1 / max(s.Ramp, minRamp), 1 / s.able(), s.Kept}
+		f.ahead[i] = ahead{f.forecast.place[i], 1 / max(s.Ramp, minRamp), 1 / s.able(), s.Kept + f.margin(s)}
 	}
+}
+
+// margin is the part of a server that is kept free for chance: load comes in bunches, which a small server feels more than a
+// large one. It is so many standard deviations of the load that comes within a few seconds (square-root staffing, Halfin and
+// Whitt 1981). It needs capacities in requests.
+func (f *Farm) margin(s *State) float64 {
+	if !f.measured {
+		return 0
+	}
+	return marginDeviations * math.Sqrt(marginBunch*max(f.MeanUtil, marginIdle)/(s.able()*marginSeconds))
 }
 
 // newForecast leaves servers that stay, by their IDs, at their places.

@@ -9,10 +9,13 @@ const (
 	saturated = 0.97  // utilisation from which a server cannot say what it is asked for
 	faint     = 0.002 // exposure that is forgotten
 
-	fewest       = 100 // resolvers that there are taken to be at least
-	priorFactor  = 3   // times the mean load: what a stranger is taken for, for the loads are very unequal ...
-	priorSpread  = 10  // ... and the variance of that, relative to its square
-	leastLoad    = .05 // of what a stranger is taken for: the least that a load is believed to be
+	fewest       = 100  // resolvers that there are taken to be at least
+	priorFactor  = 3    // times the mean load: what a stranger is taken for, for the loads are very unequal ...
+	priorSpread  = 10   // ... and the variance of that, relative to its square
+	grown        = 1.5  // times the load of the whole service: from there on, or below its inverse, what is believed follows it
+	grownDoubt   = .3   // relative variance that growth brings
+	outdated     = 60.0 // seconds for which a server may report the same figures
+	leastLoad    = .2   // of what a stranger is taken for: the least that a load is believed to be
 	wander       = 7e-4
 	othersPart   = .02  // of the whole load, that nobody accounts for: the least that is left open
 	othersSpread = .1   // relative variance of that at the start

@@ -35,3 +35,12 @@ func (m Measured) Observe(r Report, now, pause int64) Measured {
 	m.Capacity += (1 - math.Exp(-float64(dt)/measureMemory)) * (sample - m.Capacity)
 	return m
 }
+
+// ServedOn reports whether a server whose agent was silent served all the while: its first report after the silence shows at
+// least half of the load of the last one before it. Such a server is not cold.
+func ServedOn(before, after Report) bool {
+	const part, least = 0.5, 0.05
+	return after.Health != Down && before.Health != Down &&
+		(before.Utilization >= least && after.Utilization >= part*before.Utilization ||
+			before.RPS > 0 && after.RPS >= part*before.RPS)
+}

@@ -6,11 +6,18 @@ package steer
 const (
 	draws       = 8      // candidates for each address, drawn by capacity
 	stay        = 0.05   // of the mean utilisation: what keeping a resolver where it is is worth
+	tie         = 0.03   // of the mean utilization: servers that differ by less are taken as they are drawn ...
+	leastTie    = 0.01   // ... and utilization that is never worth more than that
 	leastAnswer = 4      // addresses: the least that an answer carries if servers allow
 	spread      = 4      // addresses for each mean server's load behind the resolver
 	doubt       = 4      // standard deviations by which an uncertain load is taken to be larger
 	unknown     = 0.8    // relative standard deviation of a load above which as many addresses are given as there can be
 	stalled     = 10_000 // ms since the last Tick from which what it worked out is not gone by
+
+	marginDeviations = 1.5  // of the load that comes within marginSeconds, kept free
+	marginBunch      = 4.5  // variance of requests over their mean: they come in pages and sessions
+	marginSeconds    = 10.0 //
+	marginIdle       = 0.05 // mean utilization: the least that the margin is worked out for
 )
 
 // Method is how a pick came about.
@@ -94,7 +101,7 @@ func (f *Farm) look(l *Learned, m *model, q *Query, s *sight) {
 // wants is how many addresses the answer carries: the more load is behind the resolver, the more servers share it, up to
 // as many as can be in proportion.
 func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
-	most := max(t.answers, 2)
+	most := max(t.answers, t.second(q.Chance))
 	switch {
 	case q.Answers > 0:
 		most = q.Answers
@@ -108,9 +115,11 @@ func (f *Farm) wants(t *tier, m *model, q *Query, s *sight) int {
 }
 
 // foretell fills the pick with k servers of the tier: for each address the one of some candidates that will be utilised
-// least with it. Candidates are drawn by capacity; those that the resolver has now are candidates, too.
+// least with it. Candidates are drawn by capacity, and of those that hardly differ the first drawn is taken: so they are given
+// by capacity, not the largest alone. Those that the resolver has now are candidates, too.
 func (f *Farm) foretell(v *view, l *Learned, q *Query, s *sight, k int, p *Pick) {
 	t := &v.tiers[p.Tier]
+	near := max(tie*f.MeanUtil, leastTie)
 	chance := mix(q.Chance*0x9E3779B97F4A7C15 ^ f.hash)
 	f.present(v, p.Tier, l, s)
 	for i := range k {
@@ -125,7 +134,7 @@ func (f *Farm) foretell(v *view, l *Learned, q *Query, s *sight, k int, p *Pick)
 			chance += 0x9E3779B97F4A7C15
 			c := t.servers[t.draw(mix(chance))]
 			// One that is present scores less as such, and was seen before.
-			if x := f.score(c, size); (best < 0 || x < least) && !f.picked(q, p, c) {
+			if x := f.score(c, size); (best < 0 || x < least-near) && !f.picked(q, p, c) {
 				best, least = c, x
 			}
 		}
@@ -248,12 +257,7 @@ func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
 	if x.n > 0 && x.live(q.Now) {
 		f.expect(l, x, -load)
 	}
-	if x.seen++; x.seen > 1 {
-		x.gaps[(x.seen-2)%intervals] = uint32(clamp(float64(q.Now-x.asked), 0, 1<<31))
-	}
-	if x.seen > 200 {
-		x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
-	}
+	x.count(q.Now)
 	x.service, x.asked, x.turn = f.hash, q.Now, q.Chance
 	x.families, x.ttl = q.Family, int64(p.TTL)*1000
 	if p.draws == 0 {
@@ -264,6 +268,20 @@ func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
 		x.places[i] = f.forecast.place[c]
 	}
 	f.expect(l, x, load)
+}
+
+// count takes in the interval since the last lookup. One after an answer that another replica gave is not known well enough.
+func (x *facts) count(now int64) {
+	if x.told {
+		x.told = false
+		return
+	}
+	if x.seen++; x.seen > 1 {
+		x.gaps[(x.seen-2)%intervals] = uint32(clamp(float64(now-x.asked), 0, 1<<31))
+	}
+	if x.seen > 200 {
+		x.seen -= 20 * intervals // what is left still fills the ring, and says where it goes on
+	}
 }
 
 // expect adds load to what the servers of an answer have pending.

@@ -718,3 +718,174 @@ func TestSharedUnits(t *testing.T) {
 		t.Error("Expected loads in the same unit to be taken over")
 	}
 }
+
+// shares returns what part of the clients each server is given in n lookups of as many resolvers, where some take the first
+// address and the others any.
+func (b *lab) shares(n int) []float64 {
+	got := make([]float64, len(b.members))
+	for i := range n {
+		q := b.query(i)
+		p := DecideWith(b.f, b.l, q)
+		for j, c := range p.Servers[:p.N] {
+			got[c] += b.l.share(j, p.N) / float64(n)
+		}
+	}
+	return got
+}
+
+func TestSecondAddressStaysInProportion(t *testing.T) {
+	for _, policy := range []Policy{Predict, Headroom} {
+		b := newLab(t, 100, 400)
+		b.service.Policy = policy
+		b.all(.5)
+		ones, n := 0, 4000
+		for i := range n {
+			if p := DecideWith(b.f, b.l, b.query(i)); p.N == 1 {
+				ones++
+			}
+		}
+		if ones == 0 || ones > n*2/3 {
+			t.Errorf("%s: expected one address now and then, got %d of %d", policy, ones, n)
+		}
+		equal := newLab(t, 100, 100)
+		equal.service.Policy = policy
+		equal.all(.5)
+		for i := range 100 {
+			if p := DecideWith(equal.f, equal.l, equal.query(i)); p.N != 2 {
+				t.Fatalf("%s: expected two addresses of equal servers, got %d", policy, p.N)
+			}
+		}
+	}
+	b := newLab(t, 100, 400)
+	b.all(.5)
+	if got := b.shares(4000); math.Abs(got[0]-.2) > .04 {
+		t.Errorf("Expected the small server to be given to a fifth of the clients, got %.3f", got[0])
+	}
+}
+
+// TestDrawsStayInProportion draws two of four servers, one of which has more than half of the weight.
+func TestDrawsStayInProportion(t *testing.T) {
+	b := newLab(t, 100, 200, 400, 800)
+	b.service.Policy = Weighted
+	for i, w := range []float64{1, 2, 4, 8} {
+		b.members[i].Server.Weight = &w
+	}
+	b.service.Answers = 2
+	b.build()
+	got := b.shares(6000)
+	if r := got[0] / got[1]; r < .4 || r > .65 {
+		t.Errorf("Expected half as much for the smallest as for the next, got %.2f of %.3f", r, got)
+	}
+}
+
+// TestServersWithoutReportsAreAccounted has three of four equal servers report. What the fourth was sent counts.
+func TestServersWithoutReportsAreAccounted(t *testing.T) {
+	b := newLab(t, 100, 100, 100, 100)
+	for i := range b.members {
+		b.members[i].Measured.Capacity = 100
+	}
+	counts := make([]float64, 4)
+	for second := range 300 {
+		for i := range 3 {
+			b.says(i, .5, 50)
+		}
+		b.tick()
+		for i := range 3 {
+			q := b.query((second*3 + i) % 90)
+			p := b.ask(q)
+			if second >= 100 {
+				counts[p.Servers[0]]++
+			}
+		}
+	}
+	if counts[3] < 50 || counts[3] > 300 {
+		t.Errorf("Expected about a quarter of 600 first addresses for the server that does not report, got %v", counts)
+	}
+}
+
+// TestOutdatedReports has a report that never changes: it was written by hand, and predicts nothing.
+func TestOutdatedReports(t *testing.T) {
+	b := newLab(t, 100, 100)
+	for i := range b.members {
+		b.members[i].Measured.Capacity = 100
+	}
+	given := func(seconds int) (first int) {
+		for i := range seconds {
+			b.says(0, .2, 20)
+			b.says(1, .5+.01*float64(i%2), 50)
+			b.tick()
+			if p := b.ask(b.query(i % 30)); p.Servers[0] == 0 {
+				first++
+			}
+		}
+		return first
+	}
+	before := given(50)
+	given(60)
+	if after := given(50); after >= before {
+		t.Errorf("Expected the server with an old report to be given less often than before, got %d, then %d", before, after)
+	}
+}
+
+// TestLoadsFollowTheService has a service's load grow and shrink: what is believed of a resolver follows, with doubt when it grows.
+func TestLoadsFollowTheService(t *testing.T) {
+	tr := trace{load: 2, variance: .01, byMetric: 2, byMetricVar: .01}
+	tr.followLoad(10)
+	tr.followLoad(14)
+	if tr.load != 2 {
+		t.Errorf("Expected a small change to leave a load alone, got %v", tr.load)
+	}
+	tr.followLoad(1000)
+	if tr.load != 200 || math.Sqrt(tr.variance) < .4*tr.load {
+		t.Errorf("Expected 200 and doubt, got %v +- %v", tr.load, math.Sqrt(tr.variance))
+	}
+	doubt := tr.variance / (tr.load * tr.load)
+	tr.followLoad(0)
+	tr.followLoad(100)
+	if tr.load != 20 || tr.variance/(tr.load*tr.load) > doubt+1e-9 {
+		t.Errorf("Expected 20 and no more doubt, got %v, variance %v", tr.load, tr.variance)
+	}
+}
+
+// TestEqualScoresAreGivenByCapacity asks for an idle service, all of whose servers score nearly the same.
+func TestEqualScoresAreGivenByCapacity(t *testing.T) {
+	b := newLab(t, 100, 200)
+	b.says(0, .02, 2)
+	b.says(1, .02, 4)
+	b.tick()
+	first := 0
+	for i := range 3000 {
+		if p := DecideWith(b.f, b.l, b.query(i)); p.Servers[0] == 0 {
+			first++
+		}
+	}
+	if first < 600 || first > 1400 {
+		t.Errorf("Expected the first address by capacity, a third for the small server, got %d of 3000", first)
+	}
+}
+
+func TestServedOn(t *testing.T) {
+	report := func(util, rps float64, h Health) Report {
+		r := NoReport
+		r.Utilization, r.RPS, r.Health = util, rps, h
+		return r
+	}
+	for _, tc := range []struct {
+		name          string
+		before, after Report
+		want          bool
+	}{
+		{"as busy as before", report(.5, 50, Up), report(.48, 47, Up), true},
+		{"half as busy", report(.5, -1, Up), report(.25, -1, Up), true},
+		{"requests alone", report(-1, 50, ""), report(-1, 30, ""), true},
+		{"cold", report(.5, 50, Up), report(.02, 1, Up), false},
+		{"idle before", report(.01, 0, Up), report(.01, 0, Up), false},
+		{"down after", report(.5, 50, Up), report(.5, 50, Down), false},
+		{"down before", report(.5, 50, Down), report(.5, 50, Up), false},
+		{"nothing known", NoReport, NoReport, false},
+	} {
+		if got := ServedOn(tc.before, tc.after); got != tc.want {
+			t.Errorf("%s: expected %t, got %t", tc.name, tc.want, got)
+		}
+	}
+}

@@ -27,7 +27,7 @@ type slot struct {
 	service atomic.Uint64                 // hash of its name
 	asked   atomic.Int64                  // ms; the last lookup
 	turn    atomic.Uint64                 // the chance of the last answer
-	meta    atomic.Uint64                 // answers 8 | families 8 | lookups seen 8 | TTL in ms 40
+	meta    atomic.Uint64                 // answers 8 | families 7 | told 1 | lookups seen 8 | TTL in ms 40
 	answer  [MaxAnswers / 2]atomic.Uint64 // places, two a word
 	gaps    [intervals / 2]atomic.Uint64  // ms between lookups, two a word, a ring
 
@@ -43,6 +43,7 @@ type facts struct {
 	turn     uint64
 	n        int
 	families Family // in which the last answer was given
+	told     bool   // whether another replica gave it
 	seen     int    // lookups, up to 200 or so
 	ttl      int64  // ms; of the last answer
 	places   [MaxAnswers]int32
@@ -92,7 +93,8 @@ func (s *slot) read(key uint64, f *facts) bool {
 func (s *slot) load(f *facts) {
 	meta := s.meta.Load()
 	f.service, f.asked, f.turn = s.service.Load(), s.asked.Load(), s.turn.Load()
-	f.n, f.families, f.seen, f.ttl = int(meta&0xff), Family(meta>>8), int(meta>>16&0xff), int64(meta>>24)
+	f.n, f.families, f.seen, f.ttl = int(meta&0xff), Family(meta>>8)&0x7f, int(meta>>16&0xff), int64(meta>>24)
+	f.told = meta>>15&1 != 0
 	for i := 0; i < f.n && i < MaxAnswers; i += 2 {
 		w := s.answer[i/2].Load()
 		f.places[i], f.places[i+1] = int32(uint32(w)), int32(uint32(w>>32))
@@ -116,7 +118,11 @@ func (s *slot) store(f *facts) {
 	s.service.Store(f.service)
 	s.asked.Store(f.asked)
 	s.turn.Store(f.turn)
-	s.meta.Store(uint64(f.n) | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24)
+	meta := uint64(f.n) | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24
+	if f.told {
+		meta |= 1 << 15
+	}
+	s.meta.Store(meta)
 	for i := 0; i < f.n; i += 2 {
 		s.answer[i/2].Store(uint64(uint32(f.places[i])) | uint64(uint32(f.places[i+1]))<<32)
 	}

@@ -14,6 +14,7 @@ type trace struct {
 	n                     int
 	place                 [exposures]int32
 	part                  [exposures]float64 // of the load that is on the server at that place by now
+	whole                 float64            // load of the service when what is believed last followed it
 	work                  *work
 	live                  bool
 	facts                 facts
@@ -64,6 +65,7 @@ func (t *trace) begin(key uint64, s *slot, p belief) {
 func (t *trace) rescale(by float64) {
 	t.load, t.variance = t.load*by, t.variance*by*by
 	t.byMetric, t.byMetricVar = t.byMetric*by, t.byMetricVar*by*by
+	t.whole *= by
 }
 
 // move lets clients drift from the servers of earlier answers to those of the last one.
@@ -156,6 +158,7 @@ func (l *Learned) attribute(i int) {
 // are counted by their times as well, the two together tell how many requests a session leads to.
 func (t *trace) learn(b *blame, w *work) {
 	p := w.prior()
+	t.followLoad(w.load)
 	before := t.load
 	t.load, t.variance = b.settle(t.load, t.variance)
 	t.load, t.variance = w.within(p, t.load, t.variance)
@@ -169,8 +172,32 @@ func (t *trace) learn(b *blame, w *work) {
 	}
 }
 
+// followLoad scales what is believed with the load of the whole service, once that has grown or shrunk by much: most resolvers
+// have more clients when all of them together have. Who has more of them now is to be seen, so growth brings doubt. Without
+// it, what was learned while a service was nearly idle would be believed for minutes after its launch.
+func (t *trace) followLoad(load float64) {
+	if load <= 0 {
+		return
+	}
+	if t.whole == 0 {
+		t.whole = load
+	}
+	g := load / t.whole
+	if g < grown && g > 1/grown {
+		return
+	}
+	doubt := 0.0
+	if g > 1 {
+		doubt = grownDoubt
+	}
+	t.whole = load
+	t.load, t.variance = t.load*g, (t.variance+doubt*t.load*t.load)*g*g
+	t.byMetric, t.byMetricVar = t.byMetric*g, (t.byMetricVar+doubt*t.byMetric*t.byMetric)*g*g
+}
+
 // within keeps a load in its bounds and lets its uncertainty grow with time, for loads change.
 func (w *work) within(p belief, load, variance float64) (float64, float64) {
 	load = clamp(load, leastLoad*p.mean, max(w.load, p.mean))
-	return load, min(variance+wander*w.dt*load*load, priorSpread*max(load*load, p.mean*p.mean))
+	ref := max(load, p.mean)
+	return load, min(variance+wander*w.dt*ref*ref, priorSpread*ref*ref)
 }

@@ -54,6 +54,7 @@ type tier struct {
 	cum     []float64 // running sums of their weights; the last is 1
 	upto    float64   // the running sum of the shares of the tiers; of the last one 1
 	answers int       // how many distinct servers can be given in one answer and still be in proportion
+	often   float64   // in which part of the answers a second server stays in proportion
 	equal   bool      // whether all weights are the same
 	alias   []alias   // under Predict, to draw servers by capacity
 	held    bool      // whether it is behind the tiers that took over from it
@@ -166,6 +167,7 @@ func (f *Farm) weighTier(servers []int32, r Rung) tier {
 	}
 	t.cum[len(t.cum)-1] = 1
 	t.answers = min(max(int(sum/most+1e-9), 1), MaxAnswers)
+	t.often = often(most / sum)
 	return t
 }
 

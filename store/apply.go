@@ -311,10 +311,11 @@ func (v *server) probed(reporter string, w *word) error {
 	return nil
 }
 
-// heard takes a report of the server's own agent. A server that comes, or comes back, starts slowly.
+// heard takes a report of the server's own agent. A server that comes, or comes back, starts slowly; not one that served on
+// while its agent, or the way to the database, failed for a moment.
 func (v *server) heard(w *word, m moment) {
 	old, left := v.own, v.admin.left != nil
-	back := old != nil && (m.life >= old.end || old.Health == steer.Down && w.Health != steer.Down) || left
+	back := old != nil && (m.life >= old.end && !steer.ServedOn(old.Report, w.Report) || old.Health == steer.Down && w.Health != steer.Down) || left
 	if !m.first && (v.fresh || back) {
 		v.joined, v.isNew = m.life, v.fresh && !left
 		v.measured.Since = 0 // a cold server measures its warming up

@@ -231,6 +231,16 @@ func TestSlowStart(t *testing.T) {
 			w.pass(11_000)
 			w.follow(w.report("b", 10, ""))
 		}, true},
+		{"back from silence, and as busy as before", func(w *world) {
+			w.follow(w.report("b", 10, `,"utilization":0.5,"rps":50`))
+			w.pass(11_000)
+			w.follow(w.report("b", 10, `,"utilization":0.45,"rps":45`))
+		}, false},
+		{"back from silence, and cold", func(w *world) {
+			w.follow(w.report("b", 10, `,"utilization":0.5,"rps":50`))
+			w.pass(11_000)
+			w.follow(w.report("b", 10, `,"utilization":0.02,"rps":1`))
+		}, true},
 		{"back from down", func(w *world) {
 			w.follow(w.report("b", 10, `,"health":"down"`), w.report("b", 10, ""))
 		}, true},

@@ -82,7 +82,7 @@ func (d *database) receive(i int, t float64) {
 	d.onWay[i] = append(d.onWay[i][:0], d.onWay[i][1:]...)
 	r.Lease = lease * d.w.s.Heartbeat
 	m := &d.members[i]
-	if m.Reported && ms(t) >= m.LeaseEnd || !m.Reported && d.w.s.Joining {
+	if m.Reported && ms(t) >= m.LeaseEnd && !steer.ServedOn(m.Report, r) || !m.Reported && d.w.s.Joining {
 		m.Joined = ms(t) // what was measured of it before it went is the best guess
 	}
 	d.write(i, r, t)

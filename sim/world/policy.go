@@ -60,7 +60,7 @@ func entries() []entry {
 		{"sticky", "rendezvous, bounded load", ofCore(steer.Sticky, 1)},
 		{"headroom", "headroom", ofCore(steer.Headroom, 0)},
 		{"predict", "predict", newPredicted()},
-		{"predict+shared", "predict, loads shared", newPredicted(sharing{5, (*predicted).shareLoads})},
+		{"predict+shared", "predict, answers and loads shared", newPredicted(sharing{5, (*predicted).shareLoads}, sharing{1, (*predicted).shareAnswers})},
 	}
 }
 

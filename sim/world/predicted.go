@@ -15,7 +15,8 @@ type predicted struct {
 	learned     []*steer.Learned
 	rnd         *rand.Rand
 	sharings    []sharing
-	seconds     int // so far
+	seconds     int      // so far
+	told        [][]byte // by replica: the answers that the others read next
 }
 
 // sharing is one kind of knowledge that replicas tell each other, and how often.
@@ -89,6 +90,26 @@ func (p *predicted) shareLoads(t float64) {
 			}
 			if err := l.Merge(p.w.db.farm(p.service, &p.generations[i], t), e, ms(t)); err != nil {
 				panic(err) // it is what Export wrote
+			}
+		}
+	}
+}
+
+// shareAnswers tells the others of the answers that each replica gave since it told them last. Replicas write and read once a
+// second, so what one writes the others read in the next round.
+func (p *predicted) shareAnswers(t float64) {
+	before := p.told
+	p.told = make([][]byte, len(p.learned))
+	for i, l := range p.learned {
+		p.told[i] = l.ExportAnswers(p.w.db.farm(p.service, &p.generations[i], t), ms(t)-1000, ms(t), nil)
+	}
+	for i, l := range p.learned {
+		for j, e := range before {
+			if i == j {
+				continue
+			}
+			if err := l.MergeAnswers(p.w.db.farm(p.service, &p.generations[i], t), e, ms(t)-1000); err != nil {
+				panic(err) // it is what ExportAnswers wrote
 			}
 		}
 	}
