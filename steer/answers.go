@@ -7,113 +7,178 @@ import (
 	"slices"
 )
 
-// What replicas tell each other of the answers that they gave: a version octet, then for each resolver, little endian:
+// Replicas tell each other the answers that they gave, because a resolver sends its clients by its last answer, whichever
+// replica gave it. The answers of one farm are a version octet, then for each resolver, little endian:
 //
 //	 0  8  hash of who it is
-//	 8  2  age of the answer, in units of 10 ms
-//	10  2  TTL, seconds
-//	12  1  number of servers
-//	13  4  for each of them: the low half of the hash of its ID
+//	 8  2  age of the answer when it was exported, in units of 10 ms
+//	10  2  TTL, in seconds
+//	12  1  number of servers, 1 to MaxAnswers
+//	13  4  for each server, in the order of the answer: the low half of the hash of its ID
 const (
 	answersVersion = 1
 	answerHead     = 13
-	// MaxTold is the most answers of a service that are told at a time.
-	MaxTold  = 256
-	ageUnit  = 10 // ms
-	maxAge   = 1<<16 - 1
-	toldTurn = 1 << 63 // no lookup has such a chance
+	serverOctets   = 4
+	ageUnit        = 10        // ms
+	maxUint16      = 1<<16 - 1 // of ages and TTLs
+	toldTurn       = 1 << 63   // as the chance of an answer: no query has such a one, so no query repeats the answer
+
+	// MaxTold is the most answers of one farm in one export.
+	MaxTold = 256
 )
 
-// ErrAnswers is what MergeAnswers returns for octets that are not what ExportAnswers writes.
-var ErrAnswers = errors.New("told answers: expected version 1 and whole entries")
+// ErrAnswers is what MergeAnswers returns for octets that ExportAnswers does not write.
+var ErrAnswers = errors.New("told answers: expected version 1 and up to 256 whole entries of 1 to 8 servers")
 
-// given is an answer that this replica gave.
-type given struct {
-	slot int
-	load float64
+// ownAnswer is the last answer to a resolver, which this replica gave.
+type ownAnswer struct {
+	service, key uint64
+	slot         int
+	load         float64
 }
 
-// ExportAnswers appends to buf the answers that this replica gave after since (ms), at most MaxTold, those to the weightiest
-// resolvers. It is for the goroutine that calls Tick. O(slots).
-func (l *Learned) ExportAnswers(f *Farm, since, now int64, buf []byte) []byte {
-	var all []given
-	for i := range l.slots {
-		s := &l.slots[i]
-		if s.key.Load() == 0 || s.service.Load() != f.hash || s.asked.Load() <= since {
+// ExportAnswers calls tell with the answers that this replica gave after since (ms), for each farm that has any: at most
+// MaxTold a farm, those to the resolvers of the largest loads. tell may keep the octets. It is for the goroutine that
+// calls Tick. O(slots + farms).
+func (l *Learned) ExportAnswers(farms []*Farm, since, now int64, tell func(f *Farm, answers []byte)) {
+	l.collectAnswers(since)
+	for _, f := range farms {
+		if f.forecast == nil {
 			continue
 		}
-		b, _ := s.believed()
-		all = append(all, given{i, b.mean})
+		first, found := slices.BinarySearchFunc(l.answers, f.hash, func(a ownAnswer, hash uint64) int { return cmp.Compare(a.service, hash) })
+		if !found {
+			continue
+		}
+		rest := l.answers[first:]
+		n := 1
+		for n < len(rest) && n < MaxTold && rest[n].service == f.hash {
+			n++
+		}
+		if answers := l.encodeAnswers(f, rest[:n], now); len(answers) > 1 {
+			tell(f, answers)
+		}
 	}
-	slices.SortFunc(all, func(a, b given) int { return cmp.Compare(b.load, a.load) })
-	buf = append(buf, answersVersion)
-	for _, g := range all[:min(len(all), MaxTold)] {
-		buf = l.exportAnswer(f, g.slot, now, buf)
+}
+
+// collectAnswers lists this replica's own answers after since: by service, and there the largest loads first.
+func (l *Learned) collectAnswers(since int64) {
+	l.answers = l.answers[:0]
+	for i := range l.slots {
+		s := &l.slots[i]
+		key := s.key.Load()
+		if key == 0 || s.asked.Load() <= since {
+			continue
+		}
+		if meta := s.meta.Load(); meta&metaTold != 0 || meta&metaServers == 0 {
+			continue
+		}
+		service := s.service.Load()
+		l.answers = append(l.answers, ownAnswer{service, key, i, l.loadOf(s, service)})
+	}
+	slices.SortFunc(l.answers, func(a, b ownAnswer) int {
+		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(b.load, a.load), cmp.Compare(a.slot, b.slot))
+	})
+}
+
+// loadOf returns what Tick believes the load behind a resolver to be, or believes of strangers.
+func (l *Learned) loadOf(s *slot, service uint64) float64 {
+	if b, ok := s.believed(); ok {
+		return b.mean
+	}
+	if w := l.works[service]; w != nil {
+		return w.prior().mean
+	}
+	return 0
+}
+
+func (l *Learned) encodeAnswers(f *Farm, answers []ownAnswer, now int64) []byte {
+	buf := append(make([]byte, 0, 1+len(answers)*(answerHead+serverOctets*MaxAnswers)), answersVersion)
+	for _, a := range answers {
+		var x facts
+		s := &l.slots[a.slot]
+		who := s.who.Load()
+		if s.read(a.key, &x) && !x.told {
+			buf = f.appendAnswer(buf, who, &x, now)
+		}
 	}
 	return buf
 }
 
-func (l *Learned) exportAnswer(f *Farm, i int, now int64, buf []byte) []byte {
-	var x facts
-	s := &l.slots[i]
-	if !s.read(s.key.Load(), &x) || x.told || x.n == 0 {
-		return buf
-	}
-	buf = binary.LittleEndian.AppendUint64(buf, s.who.Load())
-	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(max(now-x.asked, 0)/ageUnit, maxAge)))
-	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(x.ttl/1000, 1<<16-1)))
-	at := len(buf)
+// appendAnswer appends an answer, unless all of its servers are gone.
+func (f *Farm) appendAnswer(buf []byte, who uint64, x *facts, now int64) []byte {
+	start := len(buf)
+	buf = binary.LittleEndian.AppendUint64(buf, who)
+	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(max(now-x.asked, 0)/ageUnit, maxUint16)))
+	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(x.ttl/1000, maxUint16)))
 	buf = append(buf, 0)
 	for _, place := range x.places[:x.n] {
 		if c := f.forecast.server(place); c >= 0 {
 			buf = binary.LittleEndian.AppendUint32(buf, uint32(f.hashes[c]))
-			buf[at]++
+			buf[start+answerHead-1]++
 		}
+	}
+	if buf[start+answerHead-1] == 0 {
+		return buf[:start]
 	}
 	return buf
 }
 
-// MergeAnswers takes in what another replica told: those resolvers will send their clients there. Nothing is taken in from
-// octets that are damaged. It is for the goroutine that calls Tick.
-func (l *Learned) MergeAnswers(f *Farm, told []byte, now int64) error {
+// MergeAnswers takes over the answers of a farm that another replica exported at a time (ms on the clock of now): the
+// clients of those resolvers are expected where these answers send them. It passes over an answer that is not newer than
+// the one that is known of a resolver, or that no resolver uses any more. It takes nothing from octets that are damaged. It
+// is for the goroutine that calls Tick.
+func (l *Learned) MergeAnswers(f *Farm, answers []byte, exported, now int64) error {
+	if !areAnswers(answers) {
+		return ErrAnswers
+	}
 	if f.forecast == nil {
 		return nil
 	}
-	if len(told) < 1 || told[0] != answersVersion {
-		return ErrAnswers
-	}
-	byHash := f.placesByHash()
-	for e := told[1:]; len(e) > 0; {
-		if len(e) < answerHead || len(e) < answerHead+4*int(e[12]) || e[12] > MaxAnswers {
-			return ErrAnswers
+	for e := answers[1:]; len(e) > 0; e = e[answerSize(e):] {
+		x := f.decodeAnswer(e, exported, now)
+		if x.n > 0 && x.live(now) {
+			l.takeAnswer(f, binary.LittleEndian.Uint64(e), &x, now)
 		}
-		n := int(e[12])
-		x := facts{
-			service: f.hash, turn: toldTurn, told: true, families: AnyFamily,
-			asked: now - ageUnit*int64(binary.LittleEndian.Uint16(e[8:])), ttl: 1000 * int64(binary.LittleEndian.Uint16(e[10:])),
-		}
-		for i := range n {
-			if place, ok := byHash[binary.LittleEndian.Uint32(e[answerHead+4*i:])]; ok {
-				x.places[x.n] = place
-				x.n++
-			}
-		}
-		l.hear(f, binary.LittleEndian.Uint64(e), &x, now)
-		e = e[answerHead+4*n:]
 	}
 	return nil
 }
 
-func (f *Farm) placesByHash() map[uint32]int32 {
-	m := make(map[uint32]int32, len(f.hashes))
-	for i, h := range f.hashes {
-		m[uint32(h)] = f.forecast.place[i]
+// areAnswers says whether ExportAnswers can have written the octets.
+func areAnswers(answers []byte) bool {
+	if len(answers) < 1 || answers[0] != answersVersion {
+		return false
 	}
-	return m
+	n := 0
+	for e := answers[1:]; len(e) > 0; e = e[answerSize(e):] {
+		if n++; n > MaxTold || len(e) < answerHead || e[answerHead-1] < 1 || e[answerHead-1] > MaxAnswers || len(e) < answerSize(e) {
+			return false
+		}
+	}
+	return true
 }
 
-// hear takes in one answer, unless one of this replica is newer.
-func (l *Learned) hear(f *Farm, who uint64, x *facts, now int64) {
+func answerSize(e []byte) int { return answerHead + serverOctets*int(e[answerHead-1]) }
+
+// decodeAnswer reads a valid entry. Servers that the farm does not have are left out.
+func (f *Farm) decodeAnswer(e []byte, exported, now int64) facts {
+	x := facts{
+		service: f.hash, turn: toldTurn, told: true, families: AnyFamily,
+		asked: min(exported-ageUnit*int64(binary.LittleEndian.Uint16(e[8:])), now),
+		ttl:   1000 * int64(binary.LittleEndian.Uint16(e[10:])),
+	}
+	places := f.forecast.byHash()
+	for h := e[answerHead:answerSize(e)]; len(h) > 0; h = h[serverOctets:] {
+		if place, ok := places[binary.LittleEndian.Uint32(h)]; ok {
+			x.places[x.n] = place
+			x.n++
+		}
+	}
+	return x
+}
+
+// takeAnswer takes over one answer, unless a newer one to the same resolver is known.
+func (l *Learned) takeAnswer(f *Farm, who uint64, x *facts, now int64) {
 	key := l.key(f, who)
 	i := l.find(key)
 	if i < 0 {
@@ -123,24 +188,14 @@ func (l *Learned) hear(f *Farm, who uint64, x *facts, now int64) {
 	} else if !l.slots[i].lock() {
 		return
 	}
-	slot := &l.slots[i]
+	s := &l.slots[i]
+	defer s.unlock()
 	var old facts
-	slot.load(&old)
+	s.load(&old)
 	if old.n > 0 && old.asked >= x.asked {
-		slot.unlock()
 		return
 	}
-	load := 0.0
-	if b, ok := slot.believed(); ok {
-		load = b.mean
-	} else if m := f.forecast.model.Load(); m != nil {
-		load = m.prior.mean
-	}
-	if old.n > 0 && old.live(now) {
-		f.expect(l, &old, -load)
-	}
 	x.seen, x.gaps = old.seen, old.gaps
-	slot.store(x)
-	slot.unlock()
-	f.expect(l, x, load)
+	f.redirect(l, s, &old, x, now)
+	s.store(x)
 }

@@ -2,6 +2,7 @@ package steer
 
 import (
 	"math"
+	"sync"
 	"sync/atomic"
 )
 
@@ -13,6 +14,8 @@ type forecast struct {
 	at    []int32   // by place; -1 is nobody
 	ids   []string  // by place; "" is free
 	model *atomic.Pointer[model]
+
+	byHash func() map[uint32]int32 // places by the low half of the hash of who is there; made when it is first asked for
 }
 
 // pending is utilisation that is on its way to a server, or on its way from it: what Tick worked out plus what queries
@@ -64,6 +67,16 @@ func (f *Farm) foresee(members []Member, prev *Farm) {
 	}
 	f.forecast = newForecast(f.Servers, old)
 	f.forecast.index(f.State, old)
+	hashes, place := f.hashes, f.forecast.place
+	f.forecast.byHash = sync.OnceValue(func() map[uint32]int32 { return placesByHash(hashes, place) })
+}
+
+func placesByHash(hashes []uint64, place []int32) map[uint32]int32 {
+	places := make(map[uint32]int32, len(hashes))
+	for i, h := range hashes {
+		places[uint32(h)] = place[i]
+	}
+	return places
 }
 
 // prepare lays out what scoring needs.

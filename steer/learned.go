@@ -35,6 +35,7 @@ type Learned struct {
 	works    map[uint64]*work
 	open     []*work // of this tick, in the order of the farms
 	machines machines
+	answers  []ownAnswer // of this export
 	ticked   int64
 	ticks    int64
 }

@@ -248,15 +248,7 @@ func (l *Learned) Note(f *Farm, q *Query, p *Pick) {
 
 // turnTo moves the resolver's load from the servers of its last answer to those of the pick.
 func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
-	load := 0.0
-	if b, ok := slot.believed(); ok {
-		load = b.mean
-	} else if m := f.forecast.model.Load(); m != nil {
-		load = m.prior.mean
-	}
-	if x.n > 0 && x.live(q.Now) {
-		f.expect(l, x, -load)
-	}
+	old := *x
 	x.count(q.Now)
 	x.service, x.asked, x.turn = f.hash, q.Now, q.Chance
 	x.families, x.ttl = q.Family, int64(p.TTL)*1000
@@ -267,7 +259,21 @@ func (l *Learned) turnTo(f *Farm, slot *slot, q *Query, p *Pick, x *facts) {
 	for i, c := range p.drawn[:p.draws] {
 		x.places[i] = f.forecast.place[c]
 	}
-	f.expect(l, x, load)
+	f.redirect(l, slot, &old, x, q.Now)
+}
+
+// redirect moves the load behind a resolver from the servers of its old answer, if that is still in use, to those of a new one.
+func (f *Farm) redirect(l *Learned, s *slot, old, new *facts, now int64) {
+	load := 0.0
+	if b, ok := s.believed(); ok {
+		load = b.mean
+	} else if m := f.forecast.model.Load(); m != nil {
+		load = m.prior.mean
+	}
+	if old.n > 0 && old.live(now) {
+		f.expect(l, old, -load)
+	}
+	f.expect(l, new, load)
 }
 
 // count takes in the interval since the last lookup. One after an answer that another replica gave is not known well enough.

@@ -36,6 +36,12 @@ type slot struct {
 	_      uint64        // two cache lines
 }
 
+// Parts of slot.meta.
+const (
+	metaServers = 0xff
+	metaTold    = 1 << 15
+)
+
 // facts are what queries saw of a resolver of a service.
 type facts struct {
 	service  uint64
@@ -93,8 +99,8 @@ func (s *slot) read(key uint64, f *facts) bool {
 func (s *slot) load(f *facts) {
 	meta := s.meta.Load()
 	f.service, f.asked, f.turn = s.service.Load(), s.asked.Load(), s.turn.Load()
-	f.n, f.families, f.seen, f.ttl = int(meta&0xff), Family(meta>>8)&0x7f, int(meta>>16&0xff), int64(meta>>24)
-	f.told = meta>>15&1 != 0
+	f.n, f.families, f.seen, f.ttl = int(meta&metaServers), Family(meta>>8)&0x7f, int(meta>>16&0xff), int64(meta>>24)
+	f.told = meta&metaTold != 0
 	for i := 0; i < f.n && i < MaxAnswers; i += 2 {
 		w := s.answer[i/2].Load()
 		f.places[i], f.places[i+1] = int32(uint32(w)), int32(uint32(w>>32))
@@ -120,7 +126,7 @@ func (s *slot) store(f *facts) {
 	s.turn.Store(f.turn)
 	meta := uint64(f.n) | uint64(f.families)<<8 | uint64(f.seen)<<16 | uint64(f.ttl)<<24
 	if f.told {
-		meta |= 1 << 15
+		meta |= metaTold
 	}
 	s.meta.Store(meta)
 	for i := 0; i < f.n; i += 2 {

@@ -101,14 +101,15 @@ func (p *predicted) shareAnswers(t float64) {
 	before := p.told
 	p.told = make([][]byte, len(p.learned))
 	for i, l := range p.learned {
-		p.told[i] = l.ExportAnswers(p.w.db.farm(p.service, &p.generations[i], t), ms(t)-1000, ms(t), nil)
+		farm := p.w.db.farm(p.service, &p.generations[i], t)
+		l.ExportAnswers([]*steer.Farm{farm}, ms(t)-1000, ms(t), func(_ *steer.Farm, answers []byte) { p.told[i] = answers })
 	}
 	for i, l := range p.learned {
 		for j, e := range before {
-			if i == j {
+			if i == j || len(e) == 0 {
 				continue
 			}
-			if err := l.MergeAnswers(p.w.db.farm(p.service, &p.generations[i], t), e, ms(t)-1000); err != nil {
+			if err := l.MergeAnswers(p.w.db.farm(p.service, &p.generations[i], t), e, ms(t)-1000, ms(t)); err != nil {
 				panic(err) // it is what ExportAnswers wrote
 			}
 		}
