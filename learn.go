@@ -10,17 +10,20 @@ import (
 	"github.com/coredns-farm/farm/store"
 )
 
-// How a memory learns: a lesson every second, and every few lessons what is known best is told to other replicas.
+// How a memory learns: a lesson every second, in which other replicas are told which answers were given, and every few
+// lessons also what is known best.
 const (
 	learnEvery = time.Second
 	tellEvery  = 5   // lessons
 	mostTold   = 256 // resolvers of a service
+	noteWithin = 100 // ms from when a query came to when its answer is noted; what is told twice counts once
 )
 
 // school is where a memory learns, off the query path. Blocks of the same zones share a memory, and at a reload two
 // instances overlap: it learns from the database that joined last, for that one is going to stay.
 type school struct {
-	lesson sync.Mutex // one at a time, also while one learning ends and the next begins
+	lesson   sync.Mutex // one at a time, also while one learning ends and the next begins
+	exported int64      // when answers were exported last, ms on the clock of the view; guarded by lesson
 
 	mu     sync.Mutex // guards what follows
 	joined []*database
@@ -77,14 +80,27 @@ func (m *memory) learnOnce(tell bool) {
 		return
 	}
 	snap, now := db.view.Load(), db.view.Now()
-	var out []store.Shared
+	out := m.exportAnswers(snap, now)
 	if tell {
-		out = m.told(snap, now)
+		out = append(out, m.told(snap, now)...)
 	}
 	for _, s := range db.view.Exchange(out) {
 		m.hear(snap, s, now)
 	}
 	m.learned.Tick(snap.Farms(), now)
+}
+
+// exportAnswers returns the answers that were given since it was last called.
+func (m *memory) exportAnswers(snap *steer.Snapshot, now int64) (out []store.Shared) {
+	since := m.school.exported
+	m.school.exported = now
+	if since == 0 {
+		return nil
+	}
+	m.learned.ExportAnswers(snap.Farms(), since-noteWithin, now, func(f *steer.Farm, answers []byte) {
+		out = append(out, store.Shared{Service: f.Service.Name, Answers: answers, At: now})
+	})
+	return out
 }
 
 func (s *school) last() *database {
@@ -104,15 +120,15 @@ func (m *memory) told(snap *steer.Snapshot, now int64) (out []store.Shared) {
 	return out
 }
 
-// hear takes over what another replica knows better.
+// hear takes over what another replica knows better, or which answers it gave.
 func (m *memory) hear(snap *steer.Snapshot, s store.Shared, now int64) {
 	f := snap.Farm(s.Service)
 	if f == nil {
 		return
 	}
-	if err := m.learned.Merge(f, s.Loads, now); err != nil {
-		sharedRejected.Inc()
+	if len(s.Answers) > 0 {
+		sharedAnswers.count(m.learned.MergeAnswers(f, s.Answers, s.At, now))
 		return
 	}
-	sharedTaken.Inc()
+	sharedLoads.count(m.learned.Merge(f, s.Loads, now))
 }

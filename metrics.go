@@ -63,7 +63,7 @@ var (
 		"Counter of decisions, by what they went by: the policy, or under predict the steps down from it.", "method")
 
 	sharedTotal = counterVec("shared_total",
-		"Counter of what other replicas said of the resolvers of a service, by whether it could be read.", "outcome")
+		"Counter of what other replicas said of the resolvers of a service, by what it was and by whether it could be read.", "kind", "outcome")
 
 	entitlementsTotal = counterVec("entitlements_total",
 		"Counter of lookups that ask for a level or have one, by how the client has shown who it is, and by what it may have.", "origin", "outcome")
@@ -129,9 +129,25 @@ var (
 )
 
 var (
-	sharedTaken    = sharedTotal.WithLabelValues("taken")
-	sharedRejected = sharedTotal.WithLabelValues("rejected")
+	sharedLoads   = newSharedCounters("loads")
+	sharedAnswers = newSharedCounters("answers")
 )
+
+// sharedCounters count what other replicas said, of one kind.
+type sharedCounters struct{ taken, rejected prometheus.Counter }
+
+func newSharedCounters(kind string) sharedCounters {
+	return sharedCounters{sharedTotal.WithLabelValues(kind, "taken"), sharedTotal.WithLabelValues(kind, "rejected")}
+}
+
+// count counts what could be read, or could not.
+func (c sharedCounters) count(err error) {
+	if err != nil {
+		c.rejected.Inc()
+		return
+	}
+	c.taken.Inc()
+}
 
 // counters are the request counters of one zone, by the server and view that the query came through: a short list, for
 // a block serves few. They are resolved by the first query of each.

@@ -11,7 +11,7 @@ import (
 // replica gave it. The answers of one farm are a version octet, then for each resolver, little endian:
 //
 //	 0  8  hash of who it is
-//	 8  2  age of the answer when it was exported, in units of 10 ms
+//	 8  2  age of the answer when it was exported, in ms
 //	10  2  TTL, in seconds
 //	12  1  number of servers, 1 to MaxAnswers
 //	13  4  for each server, in the order of the answer: the low half of the hash of its ID
@@ -19,7 +19,6 @@ const (
 	answersVersion = 1
 	answerHead     = 13
 	serverOctets   = 4
-	ageUnit        = 10        // ms
 	maxUint16      = 1<<16 - 1 // of ages and TTLs
 	toldTurn       = 1 << 63   // as the chance of an answer: no query has such a one, so no query repeats the answer
 
@@ -109,7 +108,7 @@ func (l *Learned) encodeAnswers(f *Farm, answers []ownAnswer, now int64) []byte 
 func (f *Farm) appendAnswer(buf []byte, who uint64, x *facts, now int64) []byte {
 	start := len(buf)
 	buf = binary.LittleEndian.AppendUint64(buf, who)
-	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(max(now-x.asked, 0)/ageUnit, maxUint16)))
+	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(max(now-x.asked, 0), maxUint16)))
 	buf = binary.LittleEndian.AppendUint16(buf, uint16(min(x.ttl/1000, maxUint16)))
 	buf = append(buf, 0)
 	for _, place := range x.places[:x.n] {
@@ -164,7 +163,7 @@ func answerSize(e []byte) int { return answerHead + serverOctets*int(e[answerHea
 func (f *Farm) decodeAnswer(e []byte, exported, now int64) facts {
 	x := facts{
 		service: f.hash, turn: toldTurn, told: true, families: AnyFamily,
-		asked: min(exported-ageUnit*int64(binary.LittleEndian.Uint16(e[8:])), now),
+		asked: min(exported-int64(binary.LittleEndian.Uint16(e[8:])), now),
 		ttl:   1000 * int64(binary.LittleEndian.Uint16(e[10:])),
 	}
 	places := f.forecast.byHash()

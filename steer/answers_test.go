@@ -89,7 +89,7 @@ func TestExportAnswers(t *testing.T) {
 		for _, place := range x.places[:x.n] {
 			ids = append(ids, b.f.Servers[b.f.forecast.server(place)].ID)
 		}
-		want = append(want, answerOf(hashPrefix(client(i)), uint16((b.now-x.asked)/10), uint16(p.TTL), ids...))
+		want = append(want, answerOf(hashPrefix(client(i)), uint16(b.now-x.asked), uint16(p.TTL), ids...))
 	}
 	if got := b.exportAnswers(0); !bytes.Equal(got, answersOf(want...)) {
 		t.Errorf("Expected the answers, those to the largest first:\n%x\ngot\n%x", answersOf(want...), got)
@@ -140,7 +140,7 @@ func TestExportAnswersOfAllFarms(t *testing.T) {
 func TestMergeAnswers(t *testing.T) {
 	b, _ := twoReplicas(t)
 	who := hashPrefix(client(1))
-	b.mergeAnswers(answersOf(answerOf(who, 50, 30, "s0000", "s0001")))
+	b.mergeAnswers(answersOf(answerOf(who, 500, 30, "s0000", "s0001")))
 	prior := b.f.forecast.model.Load().prior.mean
 	first, other := (DefaultFirst+(1-DefaultFirst)/2)*prior, (1-DefaultFirst)/2*prior
 	expect := func(what string, want ...float64) {
@@ -156,13 +156,13 @@ func TestMergeAnswers(t *testing.T) {
 	if x, _ := b.factsOf(1); !x.told || x.asked != b.now-500 || x.ttl != 30_000 || x.n != 2 || !x.live(b.now+30_000) || x.live(b.now+40_000) {
 		t.Errorf("Expected an answer of 30 s that another replica gave half a second ago, got %+v", x)
 	}
-	b.mergeAnswers(answersOf(answerOf(who, 50, 30, "s0000", "s0001")))
+	b.mergeAnswers(answersOf(answerOf(who, 500, 30, "s0000", "s0001")))
 	expect("the same again", first, other, 0, 0)
-	b.mergeAnswers(answersOf(answerOf(who, 60, 30, "s0002")))
+	b.mergeAnswers(answersOf(answerOf(who, 600, 30, "s0002")))
 	expect("an older one", first, other, 0, 0)
-	b.mergeAnswers(answersOf(answerOf(who, 40, 30, "s0003", "nosuch", "s0000")))
+	b.mergeAnswers(answersOf(answerOf(who, 400, 30, "s0003", "nosuch", "s0000")))
 	expect("a newer one, of servers one of which is not known", other, 0, 0, first)
-	b.mergeAnswers(answersOf(answerOf(who, 30, 30, "nosuch")))
+	b.mergeAnswers(answersOf(answerOf(who, 300, 30, "nosuch")))
 	expect("one of servers that are not known", other, 0, 0, first)
 	if b.exportAnswers(0) != nil {
 		t.Error("Expected nothing to be passed on that another replica told")
@@ -213,7 +213,7 @@ func TestNoIntervalsOfToldAnswers(t *testing.T) {
 	if before.seen != 2 || before.gaps[0] != 30_000 {
 		t.Fatalf("Expected one interval, got %+v", before)
 	}
-	b.mergeAnswers(answersOf(answerOf(hashPrefix(client(1)), 10, 30, "s0000")))
+	b.mergeAnswers(answersOf(answerOf(hashPrefix(client(1)), 100, 30, "s0000")))
 	b.now += 7000
 	b.ask(b.query(1))
 	if x, _ := b.factsOf(1); x.seen != before.seen || x.gaps != before.gaps {
@@ -265,9 +265,9 @@ func TestMergeAnswersChecks(t *testing.T) {
 		{"nine servers", answersOf(good, answerOf(who, 0, 30, make([]string, 9)...)), 0, true, false},
 		{"too many", answersOf(bytes.Repeat(good, MaxTold+1)), 0, true, false},
 		{"as many as there may be", answersOf(bytes.Repeat(good, MaxTold)), 0, false, true},
-		{"run out", answersOf(answerOf(who, 3700, 30, "s0000")), 0, false, false},
-		{"about to run out", answersOf(answerOf(who, 3500, 30, "s0000")), 0, false, true},
-		{"a TTL of 0", answersOf(answerOf(who, 100, 0, "s0000")), 0, false, true},
+		{"run out", answersOf(answerOf(who, 37_000, 30, "s0000")), 0, false, false},
+		{"about to run out", answersOf(answerOf(who, 35_000, 30, "s0000")), 0, false, true},
+		{"a TTL of 0", answersOf(answerOf(who, 1000, 0, "s0000")), 0, false, true},
 		{"exported long ago", answersOf(good), -40_000, false, false},
 		{"exported in the future", answersOf(good), future, false, true},
 	} {

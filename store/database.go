@@ -108,7 +108,7 @@ func (db *Database) hear(ctx context.Context, c *Client, shard int, now int64) e
 			for _, l := range all {
 				db.replica.adopt(name, l.Capacity)
 				if len(l.Loads) > 0 {
-					db.Learned = append(db.Learned, Shared{name, l.Loads, l.At})
+					db.Learned = append(db.Learned, Shared{Service: name, Loads: l.Loads, At: l.At})
 				}
 			}
 		}

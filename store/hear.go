@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -11,40 +10,53 @@ import (
 	"github.com/coredns-farm/farm/steer"
 )
 
-// saying is what stands in the learned hash of one service.
+// saying is what stands in a hash of one field a replica.
 type saying struct {
 	values map[string]string // by replica
 	err    error             // if it is no such hash
+	lost   error             // if it could not be read
 }
 
-// fetchLearned reads what the replicas said of some services of one shard: in one pipeline, unless a hash is large.
+// fetchLearned reads what the replicas said of some services of one shard.
 func fetchLearned(ctx context.Context, db redis.UniversalClient, prefix string, services []string) ([]saying, error) {
-	cmds := make([]*redis.ScanCmd, len(services))
-	_, err := db.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, name := range services {
-			cmds[i] = p.HScan(ctx, learnedKey(prefix, name), 0, "", maxReplicas)
+	keys := make([]string, len(services))
+	for i, name := range services {
+		keys[i] = learnedKey(prefix, name)
+	}
+	said := fetchSayings(ctx, db, keys)
+	for i := range said {
+		if said[i].lost != nil {
+			return nil, fmt.Errorf("%s: %w", clip(keys[i]), said[i].lost)
+		}
+	}
+	return said, nil
+}
+
+// fetchSayings reads hashes in one pipeline, except for the rest of the large ones.
+func fetchSayings(ctx context.Context, db redis.UniversalClient, keys []string) []saying {
+	cmds := make([]*redis.ScanCmd, len(keys))
+	_, _ = db.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its error
+		for i, key := range keys {
+			cmds[i] = p.HScan(ctx, key, 0, "", maxReplicas)
 		}
 		return nil
 	})
-	if err != nil && !isWrongType(err) {
-		return nil, fmt.Errorf("learned: %w", err)
-	}
-	said := make([]saying, len(services))
-	for i, name := range services {
-		h := &hashScan{key: learnedKey(prefix, name), most: maxReplicas}
-		if said[i].values, err = h.values(ctx, db, cmds[i]); err == nil {
-			continue
-		}
+	said := make([]saying, len(keys))
+	for i, key := range keys {
+		h := &hashScan{key: key, most: maxReplicas}
+		values, err := h.values(ctx, db, cmds[i])
 		switch {
+		case err == nil:
+			said[i].values = values
 		case isWrongType(err):
 			said[i].err = bad("type", "%s", clip(err.Error()))
 		case reasonOf(err) == "count":
 			said[i].err = err
 		default:
-			return nil, fmt.Errorf("%s: %w", clip(h.key), err)
+			said[i].lost = err
 		}
 	}
-	return said, nil
+	return said
 }
 
 // values takes the first page and reads the others.
@@ -90,7 +102,7 @@ func (s saying) read(now int64, bad func(replica, value string, why error)) (all
 // news only if it has just been started. offset is Redis's clock less the store's.
 func (x *sharing) hear(service string, said saying, offset int64, views []*View) {
 	s := x.store
-	all := said.read(s.now()+offset, func(replica, value string, why error) { x.reject(service, replica, value, why) })
+	all := said.read(s.now()+offset, func(replica, value string, why error) { x.reject(learnedRecord(service, replica), value, why) })
 	if x.heard[service] {
 		all = slices.DeleteFunc(all, func(l *learned) bool { return l.by == x.name })
 	}
@@ -102,7 +114,7 @@ func (x *sharing) hear(service string, said saying, offset int64, views []*View)
 		}
 		for _, l := range all {
 			if len(l.Loads) > 0 {
-				v.mail.put(Shared{service, l.Loads, l.At - offset})
+				v.mail.put(Shared{Service: service, Loads: l.Loads, At: l.At - offset})
 			}
 		}
 	}
@@ -119,21 +131,6 @@ func (s *Store) adopt(service string, all []*learned) {
 	if adopted {
 		s.wakeUp()
 	}
-}
-
-// reject counts a bad value, once.
-func (x *sharing) reject(service, field, value string, why error) {
-	key, sum := service+" "+field, maphash.String(x.seed, value)
-	if x.garbage[key] == sum {
-		return
-	}
-	if len(x.garbage) >= maxRound {
-		clear(x.garbage)
-	}
-	x.garbage[key] = sum
-	x.store.mu.Lock()
-	defer x.store.mu.Unlock()
-	x.store.replica.reject(learnedRecord(service, field), x.store.now(), why)
 }
 
 // learnedRecord names what a replica said, for those who look at what was rejected.

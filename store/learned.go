@@ -84,11 +84,6 @@ func (l *learned) stands(now int64) bool {
 	return now-l.At <= learnedFresh && l.At-now <= learnedJitter
 }
 
-// outlived says whether nobody needs it any more. A time far in the future is that of a clock that was set back.
-func (l *learned) outlived(now int64) bool {
-	return now-l.At > learnedKept || l.At-now > learnedKept
-}
-
 // capacities returns what was measured of a service's servers.
 func (r *replica) capacities(service string) map[string]float64 {
 	s := r.shards[Shard(service)].services[service]

@@ -27,8 +27,8 @@ func TestLearnedAge(t *testing.T) {
 		{now - 60_001, false, true}, {now + 1000, true, false}, {now + 1001, false, false}, {now + 60_001, false, true},
 	} {
 		l := learned{At: tt.at}
-		if l.stands(now) != tt.stands || l.outlived(now) != tt.outlive {
-			t.Errorf("%d ms old: stands %t, outlived %t", now-tt.at, l.stands(now), l.outlived(now))
+		if l.stands(now) != tt.stands || isOutlived(l.At, now) != tt.outlive {
+			t.Errorf("%d ms old: stands %t, outlived %t", now-tt.at, l.stands(now), isOutlived(l.At, now))
 		}
 	}
 }
@@ -87,7 +87,7 @@ func TestMailIsBounded(t *testing.T) {
 		m.put(Shared{Service: svc, Loads: make([]byte, maxLoads)})
 	}
 	m.put(Shared{Service: svc, Loads: []byte("last")})
-	in := m.swap(nil)
+	in, _ := m.swap(nil)
 	if n := len(in); n > maxMail/maxLoads+1 || string(in[n-1].Loads) != "last" {
 		t.Errorf("%d letters", n)
 	}

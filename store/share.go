@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -22,22 +21,15 @@ const (
 // sharing tells other replicas what was learned here, and hears what they say. It belongs to one goroutine, which nobody
 // waits for.
 type sharing struct {
-	store   *Store
-	name    string            // of this replica
+	peers
 	out     map[string]Shared // what is to be told, by service
 	heard   map[string]bool   // services of which the others were heard
-	turn    string            // the service with which the next round begins, if there are too many for one
 	refused bool              // whether the last write was
-
-	seed    maphash.Seed
-	garbage map[string]uint64 // hashes of bad values, by service and field: each value is counted once
+	turn    string            // the service with which the next round begins, if there are too many for one
 }
 
 func newSharing(s *Store) *sharing {
-	return &sharing{
-		store: s, name: nodeName(), out: make(map[string]Shared), heard: make(map[string]bool),
-		seed: maphash.MakeSeed(), garbage: make(map[string]uint64),
-	}
+	return &sharing{peers: newPeers(s), out: make(map[string]Shared), heard: make(map[string]bool)}
 }
 
 // shareLoop shares every few seconds, for the first time as soon as the database was read.

@@ -35,6 +35,8 @@ type Store struct {
 	told     chan struct{} // one pending call to share what was learned
 	lostSeen lostCount     // what the node record was last announced for
 
+	exchanged chan struct{} // one pending call to exchange answers
+
 	nodeChanged chan struct{} // one pending call to write the node record
 
 	// Changed by who holds mu, read by anybody.
@@ -93,7 +95,7 @@ func (s *Store) Close() {
 func start(cfg Config) (s *Store, err error) {
 	s = &Store{
 		cfg: cfg, start: time.Now(), replica: newReplica(),
-		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), nodeChanged: make(chan struct{}, 1), views: make(map[*View]struct{}),
+		wake: make(chan struct{}, 1), told: make(chan struct{}, 1), exchanged: make(chan struct{}, 1), nodeChanged: make(chan struct{}, 1), views: make(map[*View]struct{}),
 		asks: asks{queue: make(chan *Request, maxAsks)},
 	}
 	defer func() {
@@ -144,6 +146,7 @@ func (s *Store) run() {
 	s.running.Go(func() { s.nodeLoop(ctx) })
 	s.running.Go(func() { s.saveLoop(ctx) })
 	s.running.Go(func() { s.shareLoop(ctx) })
+	s.running.Go(func() { s.answerLoop(ctx) })
 	s.running.Go(func() { s.askLoop(ctx) })
 	s.running.Go(func() { s.entitleLoop(ctx) })
 	s.running.Go(func() { s.keyFileLoop(ctx) })

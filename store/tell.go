@@ -45,19 +45,23 @@ func (x *sharing) value(service string, offset int64) string {
 // now.
 func outlived(values map[string]string, own string, now int64) (fields []string) {
 	for name, value := range values {
-		if l, err := decodeLearned(value); name != own && (err != nil || l.outlived(now)) {
+		if l, err := decodeLearned(value); name != own && (err != nil || isOutlived(l.At, now)) {
 			fields = append(fields, name)
 		}
 	}
 	return fields
 }
 
+// isOutlived says whether nobody needs any more what was written at a time. One far in the future is that of a clock that was
+// set back.
+func isOutlived(at, now int64) bool { return now-at > learnedKept || at-now > learnedKept }
+
 // wrote notes, and logs, that writing is refused, and returns what else went wrong.
 func (x *sharing) wrote(err error) error {
 	s := x.store
-	refused := redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "READONLY")
+	refused := isRefused(err)
 	if refused && !x.refused {
-		s.cfg.Logger.info("store %s: cannot write %s*: other replicas do not hear what this one learns: %s",
+		s.cfg.Logger.info("store %s: cannot write %s*: other replicas do not hear what this one learns and answers: %s",
 			s.client, learnedKey(s.cfg.Prefix, ""), clip(err.Error()))
 	}
 	x.refused = refused || x.refused && err != nil
