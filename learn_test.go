@@ -139,3 +139,36 @@ func TestHearing(t *testing.T) {
 	started(t, learnBlock(redis, ""))
 	storetest.Eventually(t, "both are heard", func() bool { return shared("taken") > taken && shared("rejected") > rejected })
 }
+
+// What was answered is told, and what other replicas answered is taken over, and counted.
+func TestExchangingAnswers(t *testing.T) {
+	f := taught(t, 2)
+	m, snap := f.memory, f.source.Load()
+	if out := m.exportAnswers(snap, at-1000); out != nil {
+		t.Errorf("Before anything was told before, %v is told", out)
+	}
+	out := m.exportAnswers(snap, at)
+	if len(out) != 1 || out[0].Service != "www.example.org." || out[0].At != at || len(out[0].Answers) < 18 || out[0].Loads != nil {
+		t.Fatalf("Told %+v", out)
+	}
+	m.exportAnswers(snap, at+noteWithin) // an answer that was noted late would be in this one
+	if again := m.exportAnswers(snap, at+1000); again != nil {
+		t.Errorf("Told again: %+v", again)
+	}
+	other := taught(t, 2)
+	shared := func(outcome string) (n float64) {
+		for _, m := range families(t)["coredns_farm_shared_total"].GetMetric() {
+			if l := m.GetLabel(); l[0].GetValue() == "answers" && l[1].GetValue() == outcome {
+				n += m.GetCounter().GetValue()
+			}
+		}
+		return n
+	}
+	taken, rejected := shared("taken"), shared("rejected")
+	other.memory.hear(other.source.Load(), out[0], at)
+	other.memory.hear(other.source.Load(), store.Shared{Service: "www.example.org.", Answers: []byte("garbage"), At: at}, at)
+	other.memory.hear(other.source.Load(), store.Shared{Service: "nosuch.example.org.", Answers: []byte("garbage"), At: at}, at)
+	if shared("taken") != taken+1 || shared("rejected") != rejected+1 {
+		t.Errorf("%v taken, %v rejected", shared("taken")-taken, shared("rejected")-rejected)
+	}
+}

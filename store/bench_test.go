@@ -163,6 +163,69 @@ func BenchmarkResync(b *testing.B) {
 	}
 }
 
+// BenchmarkExchangeAnswers is what a replica spends on one exchange of answers, with one other replica, by a real Redis: each
+// has given two answers of each of 10,000 services, which nearly fills its values.
+func BenchmarkExchangeAnswers(b *testing.B) {
+	const services = 10_000
+	redis := storetest.Start(b)
+	target, err := ParseURLs([]string{redis.URL})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := dial(target, DefaultPrefix)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	r := newReplica()
+	dumps := make([]*dump, Shards)
+	for i := range dumps {
+		dumps[i] = &dump{epoch: 1, now: 1000}
+	}
+	var out []Shared
+	for i := range services {
+		name := benchName(i)
+		d := dumps[Shard(name)]
+		d.records = append(d.records, record{kindService, name, "", `{"policy":"predict"}`})
+		out = append(out, Shared{Service: name, Answers: make([]byte, 1+2*(13+4*4))})
+	}
+	for i, d := range dumps {
+		r.load(i, d, 1000)
+	}
+	s := &Store{cfg: Config{Prefix: DefaultPrefix}, start: time.Now(), client: c, replica: r, views: make(map[*View]struct{})}
+	v := newView(s, Base{})
+	s.views[v] = struct{}{}
+	v.addAll(r)
+	v.publish(new(sync.Mutex), r, generation{now: 1000}, always)
+	own, other := newAnswerExchange(s), newAnswerExchange(s)
+	other.name += "-other"
+	views := s.openViews()
+	write := func(x *answerExchange) []*answersShard {
+		for i := range x.shards {
+			x.shards[i].expire(s.now() + answersTold + 1)
+		}
+		for i := range out {
+			out[i].At = s.now()
+		}
+		v.mail.swap(out)
+		due := x.collect(views)
+		x.write(b.Context(), due)
+		return due
+	}
+	heard := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		write(other)
+		b.StartTimer()
+		own.read(b.Context(), write(own), views)
+		in, _ := v.mail.swap(nil)
+		heard += len(in)
+	}
+	b.ReportMetric(float64(heard)/float64(b.N), "heard/op")
+	b.ReportMetric(float64(len(encodeAnswers(1, own.shards[0].out))), "B/value")
+}
+
 // BenchmarkMemory prints what a server takes in the replica, its share of the snapshot included.
 func BenchmarkMemory(b *testing.B) {
 	var before, after runtime.MemStats

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/coredns-farm/farm/qos"
 	"github.com/coredns-farm/farm/steer"
 	"github.com/coredns-farm/farm/store"
@@ -148,7 +150,8 @@ func checkUsers(t *testing.T, as func(user string) []string) {
 		f := v.Load().Farm(www)
 		return f != nil && len(f.State) == 1 && f.State[0].Known
 	})
-	v.Exchange([]store.Shared{{Service: www, Loads: []byte("x"), At: v.Now()}})
+	v.Exchange([]store.Shared{{Service: www, Loads: []byte("x"), At: v.Now()}, {Service: www, Answers: []byte("x"), At: v.Now()}})
+	storetest.Eventually(t, "the reader has told its answers", func() bool { return exists(t, operator, answersKey) })
 	o := dial(t, operator...)
 	storetest.Eventually(t, "the operator sees what the reader has learned", func() bool {
 		db, err := o.Read(ctx)
@@ -217,6 +220,22 @@ func checkGranting(t *testing.T, as func(user string) []string, o *store.Client)
 	}
 	_, err = o.DeleteKey(ctx, 1)
 	must(t, err)
+}
+
+// exists says whether a key is there.
+func exists(t *testing.T, urls []string, key string) bool {
+	t.Helper()
+	o := new(redis.UniversalOptions)
+	for _, u := range urls {
+		one, err := redis.ParseURL(u)
+		must(t, err)
+		o.Addrs, o.Username, o.Password = append(o.Addrs, one.Addr), one.Username, one.Password
+	}
+	c := redis.NewUniversalClient(o)
+	defer c.Close()
+	n, err := c.Exists(t.Context(), key).Result()
+	must(t, err)
+	return n == 1
 }
 
 func TestDocumentedUsersOnCluster(t *testing.T) {
