@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 func someAnswers(at int64, services ...string) (all []exportedAnswers) {
@@ -134,4 +136,61 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("%d octets of %d are read", size, len(value))
 		}
 	})
+}
+
+// Only shards with services under predict have their turn: each time while another replica is there, else every five seconds.
+func TestAnswersTurns(t *testing.T) {
+	w := newWorld(t)
+	w.load(record{kindService, svc, "", `{"policy":"predict"}`}, serverRec("a"))
+	s := &Store{start: time.Now(), replica: w.r, views: make(map[*View]struct{})}
+	v := newView(s, Base{})
+	v.addAll(w.r)
+	v.publish(new(sync.Mutex), w.r, generation{now: s.now()}, always)
+	x := newAnswerExchange(s)
+	views := []*View{v}
+	if due := x.collect(views); len(due) != 0 {
+		t.Errorf("%d shards have their turn, and nobody collects", len(due))
+	}
+	v.mail.swap(nil)
+	for range 3 {
+		if due := x.collect(views); len(due) != 1 || due[0].number != Shard(svc) {
+			t.Errorf("%d shards have their turn after the start", len(due))
+		}
+	}
+	sh := &x.shards[Shard(svc)]
+	sh.peerAt = s.now() - aloneAfter - 1
+	if due := x.collect(views); len(due) != 1 || sh.nextAt < s.now()+aloneEvery*4/5-1 || sh.nextAt > s.now()+aloneEvery {
+		t.Errorf("alone, %d shards have their turn, and the next is in %d ms", len(due), sh.nextAt-s.now())
+	}
+	if due := x.collect(views); len(due) != 0 {
+		t.Error("a replica that is alone looks again at once")
+	}
+	sh.said.values = map[string]string{"other-1": encodeAnswers(s.now(), nil)}
+	x.hear(sh, views)
+	if due := x.collect(views); len(due) != 1 {
+		t.Error("a replica that is no longer alone waits")
+	}
+}
+
+// What is heard again is not delivered again, unless Redis's clock was set back.
+func TestAnswersAreDeliveredOnce(t *testing.T) {
+	const now = 1_000_000
+	for _, tt := range []struct {
+		after, want int64
+		at          []int64
+	}{
+		{0, now, []int64{now - 4000, now}},
+		{now - 1000, now - 500, []int64{now - 2000, now - 1000, now - 500}},
+		{now, now, []int64{now, now - 1}},
+		{0, 0, []int64{now - 5001, now + 1001}},
+		{now + 1001, now - 1, []int64{now - 1}},
+	} {
+		var all []exportedAnswers
+		for _, at := range tt.at {
+			all = append(all, exportedAnswers{svc, at, "x"})
+		}
+		if got := deliver(all, tt.after, now, 0, nil); got != tt.want {
+			t.Errorf("after %d, of %v: the latest is %d, want %d", tt.after, tt.at, got, tt.want)
+		}
+	}
 }
