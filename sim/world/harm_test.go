@@ -77,34 +77,15 @@ func judge(t *testing.T, c *Comparison) {
 const drift = .03
 
 // harmful are the farms in which predict is known to be worse than another policy by more than the tolerance, and its mean and
-// p99 over those of that policy. It is to become empty.
+// p99 over those of that policy. It is to become empty, but for the farms whose right weights nobody can know: the weights
+// that predict is compared with are known to the simulator alone where no capacity is declared and none can be measured.
 var harmful = map[string]Evenness{
-	"two-servers":                {1.45, 1.42},
-	"idle-undeclared":            {1.62, 1.38},
-	"equal-one-unreported":       {1.29, 1.34},
-	"smallest-unreported":        {1.15, 1.32},
-	"half-unreported":            {1.14, 1.16},
-	"one-agent":                  {1.08, 1.10},
-	"no-agents":                  {1.10, 1.03},
-	"unreported-undeclared":      {1.28, 1.34},
-	"hand-written-differing":     {2.78, 2.54},
-	"some-hand-written":          {1.47, 1.50},
-	"late-reports":               {1.08, 1.07},
-	"very-late-reports":          {1.38, 1.24},
-	"lost-reports":               {1.14, 1.22},
-	"noisy-reports":              {1.05, 0.97},
-	"bad-reports":                {1.37, 1.39},
-	"reports-15s":                {1.11, 1.05},
-	"reports-30s":                {1.29, 1.34},
-	"reports-30s-equal":          {1.18, 1.43},
-	"fixed-order-all":            {0.97, 1.09},
-	"first-two-minutes-joining":  {1.44, 1.27},
-	"quiet-start":                {1.20, 1.39},
-	"quiet-start-fixed-order":    {1.34, 1.76},
-	"quiet-launch":               {1.29, 1.75},
-	"elsewhere":                  {1.02, 1.19},
-	"hand-written-unequal":       {2.84, 1.94},
-	"quiet-start-one-unreported": {1.13, 1.22},
-	"quiet-start-late-reports":   {1.36, 1.60},
-	"elsewhere-unreported":       {1.30, 1.33},
+	"idle-undeclared":           {1.66, 1.39}, // nobody can know
+	"hand-written-unequal":      {2.84, 1.86}, // nobody can know
+	"hand-written-differing":    {1.21, 0.99}, // limits go by what was written
+	"elsewhere-unreported":      {1.28, 1.30}, // nobody can know
+	"reports-30s-equal":         {1.10, 1.22},
+	"first-two-minutes-joining": {0.92, 1.07},
+	"late-reports":              {0.89, 1.05},
+	"unreported-undeclared":     {1.00, 1.05},
 }
