@@ -105,9 +105,7 @@ func TestExchangeAnswersOnCluster(t *testing.T) {
 		storetest.Eventually(t, "the service is there", func() bool { return v.Load().Farm(name) != nil })
 	}
 	written := func(n *storetest.Redis) (found []string) {
-		for _, key := range strings.Fields(n.Do("KEYS", "*lrn:answers")) {
-			found = append(found, key)
-		}
+		found = append(found, strings.Fields(n.Do("KEYS", "*lrn:answers"))...)
 		return found
 	}
 	storetest.Eventually(t, "answers of all shards are written", func() bool {
