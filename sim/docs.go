@@ -28,7 +28,7 @@ var readme = measured.Section{
 	File: "README.md", Begin: "<!-- steering: go run ./sim -docs writes this -->", End: "<!-- /steering -->",
 }
 
-// goal is what predict is to reach in a scenario, at most: p99 and mean of max/mean, and p99 with loads shared.
+// goal is what predict is to reach in a scenario, at most: p99 and mean of max/mean, and p99 with answers and loads shared.
 type goal struct{ P99, Mean, Shared float64 }
 
 var goals = map[string]goal{

@@ -64,7 +64,7 @@ func goalTable(rows []row) string {
 			fmt.Sprintf("%.2f", shared.p99.value), fmt.Sprintf("%.2f", g.Shared),
 			percent(alone.failed, 3)})
 	}
-	return measured.Markdown([]string{"", "p99", "goal", "mean", "goal", "p99, loads shared", "goal", "failed requests"}, lines)
+	return measured.Markdown([]string{"", "p99", "goal", "mean", "goal", "p99, shared", "goal", "failed requests"}, lines)
 }
 
 // farmTable is predict beside the policies that it is compared with, in many farms.
