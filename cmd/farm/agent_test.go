@@ -101,7 +101,7 @@ func TestAgentCheck(t *testing.T) {
 		{good, "--interval 1ms", exitRefused, "interval: expected"},
 		{good, "--redis nowhere", exitRefused, "redis"},
 		{good, "--collect disk", exitUsage, `: expected host or connections`},
-		{good, "--probe ftp://127.0.0.1/", exitUsage, `unknown scheme "ftp"`},
+		{good, "--probe ftp://127.0.0.1/", exitUsage, "expected the scheme http, https, tcp or grpc"},
 		{good, "--probe nowhere", exitUsage, "expected a URL"},
 		{write("servr: web1\n"), "", exitRefused, "servr"},
 		{write("redis: [\n"), "", exitRefused, "agent.yaml"},

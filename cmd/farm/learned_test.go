@@ -21,11 +21,12 @@ func exportOf(t *testing.T, servers int) []byte {
 	var f *steer.Farm
 	for now := int64(1_000_000); now < 1_600_000; now += 1000 {
 		in := steer.Input{Service: steer.Service{Name: predicted, Policy: steer.Predict}, Now: now, Prev: f}
+		rps := 40 + float64(now/1000%2) // a report that never changes is not measured
 		for i := range servers {
 			id := fmt.Sprintf("web%d", i+1)
 			in.Members = append(in.Members, steer.Member{
 				Server:   &steer.Server{ID: id, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Capacity: 100},
-				Report:   steer.Report{Utilization: 0.4, RPS: 40, Lease: 60},
+				Report:   steer.Report{Utilization: rps / 100, RPS: rps, Lease: 60},
 				Reported: true, LeaseEnd: now + 60_000,
 				Measured: steer.Measured{Capacity: 100},
 			})
