@@ -166,7 +166,7 @@ func (f *Farm) decodeAnswer(e []byte, exported, now int64) facts {
 		asked: min(exported-int64(binary.LittleEndian.Uint16(e[8:])), now),
 		ttl:   1000 * int64(binary.LittleEndian.Uint16(e[10:])),
 	}
-	places := f.forecast.byHash()
+	places := f.placesByHash()
 	for h := e[answerHead:answerSize(e)]; len(h) > 0; h = h[serverOctets:] {
 		if place, ok := places[binary.LittleEndian.Uint32(h)]; ok {
 			x.places[x.n] = place

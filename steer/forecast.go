@@ -2,7 +2,6 @@ package steer
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 )
 
@@ -15,7 +14,7 @@ type forecast struct {
 	ids   []string  // by place; "" is free
 	model *atomic.Pointer[model]
 
-	byHash func() map[uint32]int32 // places by the low half of the hash of who is there; made when it is first asked for
+	byHash atomic.Pointer[map[uint32]int32] // places by the low half of the hash of who is there; made when it is first asked for
 }
 
 // pending is utilisation that is on its way to a server, or on its way from it: what Tick worked out plus what queries
@@ -67,15 +66,19 @@ func (f *Farm) foresee(members []Member, prev *Farm) {
 	}
 	f.forecast = newForecast(f.Servers, old)
 	f.forecast.index(f.State, old)
-	hashes, place := f.hashes, f.forecast.place
-	f.forecast.byHash = sync.OnceValue(func() map[uint32]int32 { return placesByHash(hashes, place) })
 }
 
-func placesByHash(hashes []uint64, place []int32) map[uint32]int32 {
-	places := make(map[uint32]int32, len(hashes))
-	for i, h := range hashes {
-		places[uint32(h)] = place[i]
+// placesByHash returns the places of the servers by the low half of the hash of their IDs. It makes the map when it is first
+// asked for; who asks at the same time makes the same one.
+func (f *Farm) placesByHash() map[uint32]int32 {
+	if known := f.forecast.byHash.Load(); known != nil {
+		return *known
 	}
+	places := make(map[uint32]int32, len(f.hashes))
+	for i, h := range f.hashes {
+		places[uint32(h)] = f.forecast.place[i]
+	}
+	f.forecast.byHash.Store(&places)
 	return places
 }
 

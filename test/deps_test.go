@@ -43,7 +43,7 @@ var allowed = map[string]map[string]bool{
 	"store":       {module + "/steer": true, module + "/qos": true, module + "/suggest": true},
 	"qos/broker":  {module + "/store": true, module + "/qos": true, module + "/steer": true, module + "/qos/element": true, module + "/qos/element/linux": true, module + "/qos/element/camara": true, module + "/conf": true},
 	"qos/element": {module + "/qos": true, module + "/steer": true},
-	"agent":       {module + "/store": true, module + "/qos": true, module + "/steer": true, module + "/conf": true}, // steer for its records alone
+	"agent":       {module + "/store": true, module + "/qos": true, module + "/steer": true, module + "/conf": true, module + "/suggest": true}, // steer for its records alone
 }
 
 // TestImportsOfTheDecision allows the decision nothing but the pure part of the standard library.
