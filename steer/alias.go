@@ -22,8 +22,7 @@ func (f *Farm) aliasTier(t *tier) {
 		sum += parts[i]
 		most = max(most, parts[i])
 	}
-	t.answers = min(max(int(sum/most+1e-9), 1), MaxAnswers)
-	t.often = often(most / sum)
+	t.keepProportion(sum, most)
 	order := make([]int32, n) // small ones from the front, large ones from the back
 	small, large := 0, n
 	for i := range parts {

@@ -106,7 +106,8 @@ func (f *Farm) weighAmong(r Rung, t *tier, a *among) bool {
 }
 
 func (f *Farm) answersAmong(q *Query, a *among) int {
-	t := tier{servers: a.server[:a.n], answers: max(int(a.sum/a.most+1e-9), 1), often: often(a.most / a.sum)}
+	t := tier{servers: a.server[:a.n]}
+	t.keepProportion(a.sum, a.most)
 	return f.answers(&t, q)
 }
 

@@ -143,9 +143,12 @@ func (t *tier) second(chance uint64) int {
 	return 2
 }
 
-// often is in which part of the answers a second address stays in proportion, where the largest server has this part of the
-// weight of all.
-func often(largest float64) float64 { return min(2*(1-largest)/(1-DefaultFirst), 1) }
+// keepProportion sets how many addresses the tier's answers can carry and still be in proportion, and how often a second one,
+// where all its servers together have so much weight, and the largest most of it.
+func (t *tier) keepProportion(sum, most float64) {
+	t.answers = min(max(int(sum/most+1e-9), 1), MaxAnswers)
+	t.often = min(2*(1-most/sum)/(1-DefaultFirst), 1)
+}
 
 // redraws is how often a server that is in the pick already is drawn anew, by weight. The next one in the tier would get more
 // than its share.

@@ -166,8 +166,7 @@ func (f *Farm) weighTier(servers []int32, r Rung) tier {
 		t.cum[i] /= sum
 	}
 	t.cum[len(t.cum)-1] = 1
-	t.answers = min(max(int(sum/most+1e-9), 1), MaxAnswers)
-	t.often = often(most / sum)
+	t.keepProportion(sum, most)
 	return t
 }
 

@@ -61,7 +61,7 @@ func (s *Store) askLoop(ctx context.Context) {
 			return
 		}
 		err := s.ask(ctx, batch)
-		refused := redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "READONLY")
+		refused := isRefused(err)
 		if refused && !told {
 			s.cfg.Logger.warn("store %s: cannot ask for grants: %s", s.client, clip(err.Error()))
 		}

@@ -100,7 +100,7 @@ func (s *Store) nodeLoop(ctx context.Context) {
 	told := false
 	for s.awaitNode(ctx) {
 		err := s.writeNode(ctx, name)
-		refused := redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "READONLY")
+		refused := isRefused(err)
 		if refused && !told {
 			s.cfg.Logger.info("store %s: cannot write %s: farm status does not show this replica: %s",
 				s.client, nodeKey(s.cfg.Prefix, name), clip(err.Error()))

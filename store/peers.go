@@ -34,6 +34,7 @@ func (p *peers) reject(rec record, value string, why error) {
 	p.store.replica.reject(rec, p.store.now(), why)
 }
 
+// isRefused reports whether a write was refused, to this user or by a replica of Redis. That may end.
 func isRefused(err error) bool {
 	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "READONLY")
 }
